@@ -1,0 +1,6 @@
+//! Record kinds: integers on the wire, checked by the decoder.
+pub const ADVISE: u16 = 1;
+pub const MAP: u16 = 2;
+pub const OOM: u16 = 4;
+pub const RECLAIM: u16 = 5;
+pub const TASK: u16 = 6;

@@ -1,0 +1,3 @@
+//! Page truth for Go, from outside: see docs/ARCHITECTURE.md for the map of the rooms.
+pub mod account;
+pub mod event;

@@ -1,0 +1,1 @@
+//! The harness of the suites that need a live kernel.
