@@ -8,6 +8,7 @@
 pub mod advice;
 pub mod counters;
 pub mod header;
+pub mod host;
 pub mod kind;
 pub mod layout;
 pub mod names;

@@ -61,6 +61,10 @@ pub struct MmOffsets {
     /// `page.mapping` (its low bit says anonymous).
     pub page_mapping: u32,
     pub page_shift: u32,
+    /// `mm_struct.mm_users` (atomic_t): 1 when one thread has the mm to itself.
+    pub users: u32,
+    /// `mm_struct.brk`.
+    pub brk: u32,
     pub pad: u32,
 }
 

@@ -1,6 +1,7 @@
 //! One wire record per family.
 mod advise;
 mod call;
+mod fault;
 mod map;
 mod oom;
 mod reclaim;
@@ -8,6 +9,7 @@ mod task;
 
 pub use advise::AdviseRecord;
 pub use call::{Call, GO_COUNTERS};
+pub use fault::FaultRecord;
 pub use map::{MapRecord, map_op};
 pub use oom::{OomRecord, oom_op};
 pub use reclaim::{ReclaimRecord, reclaim_op};

@@ -1,0 +1,25 @@
+//! One count per outcome; per CPU, so plain adds are exact (programs of one CPU do not interleave).
+use crate::maps;
+use memtrace_common::names::Hook;
+
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    Filtered,
+    Submitted,
+    RingFull,
+    ReadFailed,
+}
+
+/// Counts one hit of `hook` and what became of it.
+#[inline(always)]
+pub fn count(hook: Hook, outcome: Outcome) {
+    if let Some(c) = maps::counters(hook as u32) {
+        c.hits += 1;
+        match outcome {
+            Outcome::Filtered => c.filtered += 1,
+            Outcome::Submitted => c.submitted += 1,
+            Outcome::RingFull => c.ring_full += 1,
+            Outcome::ReadFailed => c.read_failed += 1,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The only access to the rings: reserve, fill, submit; every outcome is counted. Nothing returns in between.
+use crate::counters::{Outcome, count};
+use crate::kread;
+use crate::maps::{RING_EVENTS, RING_URGENT};
+use crate::param;
+use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use bytemuck::Pod;
+use memtrace_common::header::Header;
+use memtrace_common::names::Hook;
+
+const AVAILABLE_DATA: u64 = 0;
+
+/// Who and what a record is about.
+#[derive(Clone, Copy)]
+pub struct About {
+    pub kind: u16,
+    pub tgid: u32,
+    pub tid: u32,
+    pub target: u32,
+    pub t_ns: u64,
+    pub flags: u32,
+}
+
+impl About {
+    #[inline(always)]
+    pub fn header(&self, size: usize) -> Header {
+        Header {
+            t_ns: self.t_ns,
+            tgid: self.tgid,
+            tid: self.tid,
+            target: self.target,
+            cpu: kread::cpu() as u16,
+            kind: self.kind,
+            flags: self.flags,
+            size: size as u32,
+        }
+    }
+}
+
+/// Into the main ring: no wakeup, the reader drains on a timer, unless more than `wakeup_bytes` already wait.
+#[inline(always)]
+pub fn event<T: Pod>(hook: Hook, fill: impl FnOnce(&mut T)) {
+    let Some(mut entry) = RING_EVENTS.reserve::<T>(0) else { return count(hook, Outcome::RingFull) };
+    // SAFETY: the ring hands out memory of size_of::<T>(); T is valid for every bit pattern and `fill` writes it all.
+    fill(unsafe { &mut *entry.as_mut_ptr() });
+    let full = RING_EVENTS.query(AVAILABLE_DATA) > param!(switches.wakeup_bytes) as u64;
+    entry.submit(if full { BPF_RB_FORCE_WAKEUP as u64 } else { BPF_RB_NO_WAKEUP as u64 });
+    count(hook, Outcome::Submitted);
+}
+
+/// Into the small ring of rare records, which wakes the reader at once.
+#[inline(always)]
+pub fn urgent<T: Pod>(hook: Hook, fill: impl FnOnce(&mut T)) {
+    let Some(mut entry) = RING_URGENT.reserve::<T>(0) else { return count(hook, Outcome::RingFull) };
+    // SAFETY: as in `event`.
+    fill(unsafe { &mut *entry.as_mut_ptr() });
+    entry.submit(BPF_RB_FORCE_WAKEUP as u64);
+    count(hook, Outcome::Submitted);
+}

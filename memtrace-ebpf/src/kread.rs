@@ -1,0 +1,101 @@
+//! Safe wrappers over the helpers that read memory and the clock. A failed read is `None`, never 0.
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated;
+use aya_ebpf::programs::TracePointContext;
+use bytemuck::Pod;
+use memtrace_common::params::ABSENT;
+use memtrace_common::records::GO_COUNTERS;
+
+/// Reads a `T` at a kernel address.
+#[inline(always)]
+pub fn kernel<T: Pod>(address: u64) -> Option<T> {
+    let mut value = T::zeroed();
+    // SAFETY: the helper copies size_of::<T>() bytes or fails without a fault; T is valid for every bit pattern.
+    let failed = unsafe {
+        generated::bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const _)
+    };
+    (failed == 0).then_some(value)
+}
+
+/// Reads the kernel pointer at `base + offset`; a null pointer or an absent offset is `None`.
+#[inline(always)]
+pub fn pointer(base: u64, offset: u32) -> Option<u64> {
+    if offset == ABSENT {
+        return None;
+    }
+    match kernel::<u64>(base.wrapping_add(offset as u64)) {
+        Some(0) | None => None,
+        some => some,
+    }
+}
+
+/// Reads a `T` at `base + offset`.
+#[inline(always)]
+pub fn field<T: Pod>(base: u64, offset: u32) -> Option<T> {
+    if offset == ABSENT { None } else { kernel(base.wrapping_add(offset as u64)) }
+}
+
+/// Copies `count` (1 to 512) page-table entries from a kernel address.
+#[inline(always)]
+pub fn kernel_entries(to: &mut [u64; 512], count: u32, address: u64) -> bool {
+    let bytes = (count & 0x3ff) * 8;
+    if bytes == 0 || bytes > 4096 {
+        return false;
+    }
+    // SAFETY: `bytes` is within `to`; the helper fails without a fault.
+    unsafe { generated::bpf_probe_read_kernel(to.as_mut_ptr().cast(), bytes, address as *const _) == 0 }
+}
+
+/// Reads a `T` of the current process.
+#[inline(always)]
+pub fn user<T: Pod>(address: u64) -> Option<T> {
+    let mut value = T::zeroed();
+    // SAFETY: as in `kernel`; the helper does not fault pages in.
+    let failed =
+        unsafe { generated::bpf_probe_read_user((&raw mut value).cast(), size_of::<T>() as u32, address as *const _) };
+    (failed == 0).then_some(value)
+}
+
+/// The six Go counters of the current process.
+#[inline(always)]
+pub fn go_counters(address: u64) -> Option<[u64; GO_COUNTERS]> {
+    if address == 0 { None } else { user(address) }
+}
+
+/// A field of a classic tracepoint's context; the verifier checks the constant offset.
+#[inline(always)]
+pub fn trace_field<T: Pod>(ctx: &TracePointContext, offset: u32) -> Option<T> {
+    if offset == ABSENT {
+        return None;
+    }
+    // SAFETY: the kernel bounds context reads at load time (max_ctx_offset).
+    Some(unsafe { core::ptr::read_unaligned(ctx.as_ptr().cast::<u8>().add(offset as usize).cast::<T>()) })
+}
+
+/// CLOCK_MONOTONIC in ns.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { generated::bpf_ktime_get_ns() }
+}
+
+/// Address of the current `task_struct`.
+#[inline(always)]
+pub fn current_task() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { generated::bpf_get_current_task() }
+}
+
+/// `(tgid, tid)` in the initial pid namespace.
+#[inline(always)]
+pub fn current_ids() -> (u32, u32) {
+    // SAFETY: no arguments.
+    let ids = unsafe { generated::bpf_get_current_pid_tgid() };
+    ((ids >> 32) as u32, ids as u32)
+}
+
+#[inline(always)]
+pub fn cpu() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { generated::bpf_get_smp_processor_id() }
+}

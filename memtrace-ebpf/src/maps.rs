@@ -1,0 +1,239 @@
+//! All maps, private; everybody else calls these functions. Values that several CPUs write are written with atomics.
+use crate::inflight::InFlight;
+use crate::probes::reclaim::Stall;
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, StackTrace};
+use core::intrinsics::AtomicOrdering;
+use memtrace_common::counters::ProgramCounters;
+use memtrace_common::host::Host;
+use memtrace_common::names::HOOKS;
+use memtrace_common::refault::{CHUNK_PAGES, ChunkKey, FaultStats};
+use memtrace_common::target::Target;
+
+/// In-flight slots; two threads whose tids are equal modulo this cannot both be inside a traced call.
+pub const SLOTS: u32 = 16384;
+/// Activity cells; targets that share one only cause false "approximate" flags.
+pub const CELLS: u32 = 4096;
+
+// Sizes are defaults; the loader may change those of EVENTS, TARGETS, FAULTS and CHUNKS.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+#[map]
+static URGENT: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+#[map]
+static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(16384, 0);
+#[map]
+static FAULTS: HashMap<u32, FaultStats> = HashMap::with_max_entries(16384, 0);
+#[map]
+static CHUNKS: HashMap<ChunkKey, Chunk> = HashMap::with_max_entries(4096, 0);
+#[map]
+static COUNTERS: PerCpuArray<ProgramCounters> = PerCpuArray::with_max_entries(HOOKS.len() as u32, 0);
+#[map]
+static INFLIGHT: Array<InFlight> = Array::with_max_entries(SLOTS, 0);
+#[map]
+static ACTIVITY: Array<Activity> = Array::with_max_entries(CELLS, 0);
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static BLANK: Array<Blank> = Array::with_max_entries(1, 0);
+#[map]
+static HOST: Array<Host> = Array::with_max_entries(1, 0);
+#[map]
+static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1024, 0);
+#[map]
+static STALLS: Array<Stall> = Array::with_max_entries(CELLS, 0);
+#[map]
+static STACKS: StackTrace = StackTrace::with_max_entries(16384, 0);
+
+/// One mark per page of a chunk.
+pub type Chunk = [u64; CHUNK_PAGES];
+
+/// What the threads of a process do to its RSS: tells a call whether it was alone. All atomic.
+#[repr(C)]
+pub struct Activity {
+    pub enters: u64,
+    pub exits: u64,
+    pub faults: u64,
+}
+
+/// Room for one page-table page of a chunk; per CPU, used within one program run.
+#[repr(C)]
+pub struct Scratch {
+    pub entries: Chunk,
+}
+
+/// Zeros to insert from; never written.
+#[repr(C)]
+pub struct Blank {
+    chunk: Chunk,
+    faults: FaultStats,
+}
+
+pub(crate) const RING_EVENTS: &RingBuf = &EVENTS;
+pub(crate) const RING_URGENT: &RingBuf = &URGENT;
+
+macro_rules! shared {
+    ($expr:expr) => {
+        // SAFETY: the pointer comes from a lookup that the verifier has checked for null; map memory outlives the
+        // program run, and concurrent writers only use atomics or accept the benign race named at the write.
+        $expr.map(|p| unsafe { &mut *p })
+    };
+}
+
+#[inline(always)]
+pub fn target(tgid: u32) -> Option<&'static mut Target> {
+    shared!(TARGETS.get_ptr_mut(&tgid))
+}
+
+#[inline(always)]
+pub fn add_target(tgid: u32, target: &Target) -> bool {
+    TARGETS.insert(&tgid, target, BPF_NOEXIST as u64).is_ok()
+}
+
+#[inline(always)]
+pub fn remove_target(tgid: u32) {
+    // Absent is fine: user space may have removed it first.
+    let _ = TARGETS.remove(&tgid);
+}
+
+#[inline(always)]
+pub fn faults(tgid: u32) -> Option<&'static mut FaultStats> {
+    shared!(FAULTS.get_ptr_mut(&tgid))
+}
+
+/// Starts the fault figures of a new target, over those of a dead process with the same tgid.
+#[inline(always)]
+pub fn start_faults(tgid: u32, target: u32) -> bool {
+    let Some(blank) = BLANK.get_ptr(0) else { return false };
+    // SAFETY: BLANK is never written.
+    if FAULTS.insert(&tgid, unsafe { &(*blank).faults }, BPF_ANY as u64).is_err() {
+        return false;
+    }
+    let Some(faults) = faults(tgid) else { return false };
+    faults.target = target;
+    true
+}
+
+#[inline(always)]
+pub fn remove_faults(tgid: u32) {
+    // Absent is fine: fault tracking may be off.
+    let _ = FAULTS.remove(&tgid);
+}
+
+#[inline(always)]
+pub fn chunk(key: &ChunkKey) -> Option<&'static mut Chunk> {
+    shared!(CHUNKS.get_ptr_mut(key))
+}
+
+/// The chunk's marks, made blank when it has none yet; `None` when the table is full.
+#[inline(always)]
+pub fn chunk_or_new(key: &ChunkKey) -> Option<&'static mut Chunk> {
+    if let Some(p) = CHUNKS.get_ptr_mut(key) {
+        return shared!(Some(p));
+    }
+    let blank = BLANK.get_ptr(0)?;
+    // Losing the race to another thread of the process is fine: the entry is there. SAFETY: BLANK is never written.
+    let _ = CHUNKS.insert(key, unsafe { &(*blank).chunk }, BPF_NOEXIST as u64);
+    chunk(key)
+}
+
+#[inline(always)]
+pub fn remove_chunk(key: &ChunkKey) {
+    let _ = CHUNKS.remove(key);
+}
+
+#[inline(always)]
+pub fn counters(hook: u32) -> Option<&'static mut ProgramCounters> {
+    shared!(COUNTERS.get_ptr_mut(hook))
+}
+
+#[inline(always)]
+pub fn slot(tid: u32) -> Option<&'static mut InFlight> {
+    shared!(INFLIGHT.get_ptr_mut(tid & (SLOTS - 1)))
+}
+
+#[inline(always)]
+pub fn stall(tid: u32) -> Option<&'static mut Stall> {
+    shared!(STALLS.get_ptr_mut(tid & (CELLS - 1)))
+}
+
+/// Stores a pointer and loads it back as a number: a map value holds no pointers for the verifier.
+#[inline(always)]
+pub fn launder(cell: &mut u64, value: u64) -> u64 {
+    // SAFETY: plain map memory; volatile so that the compiler does not see through it.
+    unsafe {
+        core::ptr::write_volatile(cell, value);
+        core::ptr::read_volatile(cell)
+    }
+}
+
+#[inline(always)]
+pub fn activity(target: u32) -> Option<&'static mut Activity> {
+    shared!(ACTIVITY.get_ptr_mut(target & (CELLS - 1)))
+}
+
+/// Reads a shared counter that other CPUs add to.
+#[inline(always)]
+pub fn load(counter: &u64) -> u64 {
+    // SAFETY: aligned map memory.
+    unsafe { core::ptr::read_volatile(counter) }
+}
+
+#[inline(always)]
+pub fn scratch() -> Option<&'static mut Scratch> {
+    shared!(SCRATCH.get_ptr_mut(0))
+}
+
+#[inline(always)]
+pub fn host() -> Option<&'static mut Host> {
+    shared!(HOST.get_ptr_mut(0))
+}
+
+#[inline(always)]
+pub fn cpu_offset(cpu: u32) -> Option<&'static mut u64> {
+    shared!(CPU_OFFSETS.get_ptr_mut(cpu))
+}
+
+/// Address of SCRATCH's only element as `cpu` sees it, and of the map itself.
+#[inline(always)]
+pub fn scratch_addresses(cpu: u32) -> (u64, u64) {
+    let map = (&raw const SCRATCH) as *mut core::ffi::c_void;
+    let key = 0u32;
+    // SAFETY: SCRATCH is a per-CPU array; a cpu out of range gives null.
+    let element =
+        unsafe { aya_ebpf::helpers::generated::bpf_map_lookup_percpu_elem(map, (&raw const key).cast(), cpu) };
+    (element as u64, map as u64)
+}
+
+/// User stack of the current task; negative: -errno.
+#[inline(always)]
+pub fn user_stack(ctx: *mut core::ffi::c_void) -> i64 {
+    const USER: u64 = aya_ebpf::bindings::BPF_F_USER_STACK as u64;
+    // SAFETY: `ctx` is the program's own context.
+    unsafe { aya_ebpf::helpers::generated::bpf_get_stackid(ctx, (&raw const STACKS) as *mut _, USER) }
+}
+
+/// Adds to a shared counter. An intrinsic because the BPF target has no `AtomicU64::fetch_add`; with the result unused
+/// this is BPF_XADD, which 5.10 has.
+#[inline(always)]
+pub fn add(counter: &mut u64, n: u64) {
+    // SAFETY: aligned map memory; every CPU updates it through this function.
+    unsafe { core::intrinsics::atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, n) };
+}
+
+/// Takes a mark: exactly one of several racing faults gets it. Needs fetching atomics (kernel 5.12).
+#[inline(always)]
+pub fn take_exact(mark: &mut u64) -> u64 {
+    // SAFETY: aligned map memory.
+    unsafe { core::intrinsics::atomic_xchg::<u64, { AtomicOrdering::Relaxed }>(mark, 0) }
+}
+
+/// Takes a mark on kernels without fetching atomics: two threads completing a fault on the same page within
+/// nanoseconds may both get it (benign race: one page counted twice).
+#[inline(always)]
+pub fn take_racy(mark: &mut u64) -> u64 {
+    let taken = *mark;
+    *mark = 0;
+    taken
+}

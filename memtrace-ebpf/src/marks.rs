@@ -1,0 +1,247 @@
+//! Which pages of a target were returned and have not come back: one mark per page, in chunks.
+//!
+//! The chunk functions are global BPF functions: verified once each, however often a range loop calls them.
+use crate::kread;
+use crate::maps::{self, Chunk};
+use crate::pagetable::{self, Upper};
+use crate::range::{Pages, Piece};
+use memtrace_common::refault::{CHUNK_PAGES, ChunkKey, FaultStats};
+
+/// Chunks walked by one call (1 GiB with 4 KiB pages); what is larger is untracked.
+pub const MAX_WALK: u64 = 512;
+/// Chunks cleared by one call (8 GiB); what is larger ends the epoch: all marks of the process are dropped.
+const MAX_CLEAR: u64 = 4096;
+
+/// Whose marks.
+#[derive(Clone, Copy)]
+pub struct Owner {
+    pub target: u32,
+    pub epoch: u32,
+}
+
+impl Owner {
+    #[inline(always)]
+    fn pack(self) -> u64 {
+        self.target as u64 | (self.epoch as u64) << 32
+    }
+
+    #[inline(always)]
+    fn key(packed: u64, chunk: u64) -> ChunkKey {
+        ChunkKey { chunk, target: packed as u32, epoch: (packed >> 32) as u32 }
+    }
+}
+
+/// Counts of one walk, in pages.
+#[derive(Clone, Copy)]
+pub struct Walked {
+    pub resident: u64,
+    /// Of these, how many now carry the mark; fewer when the table was full.
+    pub marked: u64,
+    /// Of these, how many still carried an older mark: they had come back without a fault of their own.
+    pub unseen: u64,
+}
+
+/// Walks `pages` in the page tables under `pgd` and marks the resident ones; `pgd` 0: takes all as resident; `mark` 0:
+/// counts only. `None` when the range is too large to walk.
+#[inline(always)]
+pub fn walk(pgd: u64, pages: &Pages, owner: Owner, mark: u64) -> Option<Walked> {
+    let chunks = pages.chunks();
+    if chunks > MAX_WALK {
+        return None;
+    }
+    let mut sum = Walked { resident: 0, marked: 0, unseen: 0 };
+    for i in 0..MAX_WALK {
+        if i >= chunks {
+            break;
+        }
+        let piece = pages.piece(i);
+        let n = mark_chunk(pgd, piece.chunk, bounds(&piece), owner.pack(), mark);
+        sum.resident += n & 0xffff;
+        sum.marked += (n >> 16) & 0xffff;
+        sum.unseen += (n >> 32) & 0xffff;
+    }
+    Some(sum)
+}
+
+/// Removes the marks of `pages`; returns how many there were, `None` when the range was too large.
+#[inline(always)]
+pub fn clear(pages: &Pages, owner: Owner) -> Option<u64> {
+    let chunks = pages.chunks();
+    if chunks > MAX_CLEAR {
+        return None;
+    }
+    let mut cleared = 0;
+    for i in 0..MAX_CLEAR {
+        if i >= chunks {
+            break;
+        }
+        let piece = pages.piece(i);
+        cleared += clear_chunk(piece.chunk, bounds(&piece), owner.pack());
+    }
+    Some(cleared)
+}
+
+/// [`clear`], with the figures kept right.
+#[inline(always)]
+pub fn forget(faults: &mut FaultStats, pages: &Pages, returned_elsewhere: bool) {
+    if faults.outstanding_pages == 0 {
+        return;
+    }
+    let owner = Owner { target: faults.target, epoch: faults.epoch };
+    match clear(pages, owner) {
+        Some(cleared) => {
+            maps::add(&mut faults.outstanding_pages, cleared.wrapping_neg());
+            if returned_elsewhere {
+                maps::add(&mut faults.untracked_pages, cleared);
+            }
+        }
+        None => {
+            let lost = faults.outstanding_pages;
+            maps::add(&mut faults.outstanding_pages, lost.wrapping_neg());
+            maps::add(&mut faults.untracked_pages, lost);
+            faults.epoch = faults.epoch.wrapping_add(1);
+        }
+    }
+}
+
+#[inline(always)]
+fn bounds(piece: &Piece) -> u64 {
+    piece.first | piece.last << 16
+}
+
+/// Resident, marked and unseen pages of one piece, 16 bits each from the lowest.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, bounds: u64, owner: u64, mark: u64) -> u64 {
+    let first = bounds & 511;
+    let last = (bounds >> 16) & 511;
+    if last < first {
+        return 0;
+    }
+    let Some(scratch) = maps::scratch() else { return 0 };
+    let all = if pgd == 0 {
+        true
+    } else {
+        match last_level(pgd, chunk * CHUNK_PAGES as u64 * 4096) {
+            Upper::Nothing => return 0,
+            Upper::Huge => true,
+            Upper::Table(table) => {
+                let pages = (last - first + 1) as u32;
+                if !kread::kernel_entries(&mut scratch.entries, pages, table + first * 8) {
+                    return 0;
+                }
+                false
+            }
+        }
+    };
+    let mut resident = 0;
+    if all {
+        resident = last - first + 1;
+    } else {
+        for k in 0..CHUNK_PAGES as u64 {
+            if k > last - first {
+                break;
+            }
+            resident += pagetable::resident(scratch.entries[(k & 511) as usize]) as u64;
+        }
+    }
+    if resident == 0 || mark == 0 {
+        return resident;
+    }
+    let Some(marks) = maps::chunk_or_new(&Owner::key(owner, chunk)) else { return resident };
+    let mut unseen = 0;
+    for k in 0..CHUNK_PAGES as u64 {
+        if k > last - first {
+            break;
+        }
+        if all || pagetable::resident(scratch.entries[(k & 511) as usize]) {
+            let slot = &mut marks[((first + k) & 511) as usize];
+            unseen += (*slot != 0) as u64;
+            *slot = mark;
+        }
+    }
+    resident | resident << 16 | unseen << 32
+}
+
+/// Takes the marks of one piece away; returns how many there were.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn clear_chunk(chunk: u64, bounds: u64, owner: u64) -> u64 {
+    let key = Owner::key(owner, chunk);
+    let first = bounds & 511;
+    let last = (bounds >> 16) & 511;
+    let Some(marks) = maps::chunk(&key) else { return 0 };
+    let cleared = take_all(marks, first, last);
+    if first == 0 && last == CHUNK_PAGES as u64 - 1 {
+        maps::remove_chunk(&key);
+    }
+    cleared
+}
+
+#[inline(always)]
+fn take_all(marks: &mut Chunk, first: u64, last: u64) -> u64 {
+    let mut taken = 0;
+    for k in 0..CHUNK_PAGES as u64 {
+        if first + k > last {
+            break;
+        }
+        let slot = &mut marks[((first + k) & 511) as usize];
+        taken += (*slot != 0) as u64;
+        *slot = 0;
+    }
+    taken
+}
+
+/// Takes all marks of a chunk that a huge page now covers; returns how many there were besides the faulting page's.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn take_chunk(chunk: u64, owner: u64) -> u64 {
+    match maps::chunk(&Owner::key(owner, chunk)) {
+        Some(marks) => take_all(marks, 0, CHUNK_PAGES as u64 - 1),
+        None => 0,
+    }
+}
+
+/// What maps the chunk at `address` under `pgd`.
+#[inline(always)]
+pub fn last_level(pgd: u64, address: u64) -> Upper {
+    let Some(host) = maps::host() else { return Upper::Nothing };
+    let base = host.direct_map;
+    if base == 0 {
+        return Upper::Nothing;
+    }
+    last_level_at(base, pgd, address)
+}
+
+/// [`last_level`] with a given direct-map base; a table's address is virtual.
+#[inline(always)]
+pub fn last_level_at(base: u64, pgd: u64, address: u64) -> Upper {
+    let mut table = pgd;
+    if pagetable::levels(pgd) == 5 {
+        match step(base, table, address, 5) {
+            Upper::Table(next) => table = next,
+            _ => return Upper::Nothing,
+        }
+    }
+    match step(base, table, address, 4) {
+        Upper::Table(next) => table = next,
+        _ => return Upper::Nothing,
+    }
+    match step(base, table, address, 3) {
+        Upper::Table(next) => table = next,
+        // A 1 GiB page is hugetlbfs: never part of RSS.
+        _ => return Upper::Nothing,
+    }
+    step(base, table, address, 2)
+}
+
+#[inline(always)]
+fn step(base: u64, table: u64, address: u64, level: u32) -> Upper {
+    let Some(entry) = kread::kernel::<u64>(table.wrapping_add(pagetable::index(address, level) * 8)) else {
+        return Upper::Nothing;
+    };
+    match pagetable::upper(entry) {
+        Upper::Table(physical) => Upper::Table(base.wrapping_add(physical)),
+        other => other,
+    }
+}

@@ -1,0 +1,167 @@
+//! What all traced memory calls have in common: the state kept from enter to exit, RSS at both ends, who else was there.
+use crate::counters::{Outcome, count};
+use crate::emit::About;
+use crate::inflight::{InFlight, STALE_NS, Seen};
+use crate::range::{Pages, page_align};
+use crate::target::Observed;
+use crate::{kread, maps, param, rss, task};
+use core::ffi::c_void;
+use memtrace_common::UNKNOWN;
+use memtrace_common::header::flags;
+use memtrace_common::names::Hook;
+use memtrace_common::records::{Call, GO_COUNTERS};
+
+/// What the call was asked to do.
+pub struct Asked {
+    pub op: u32,
+    pub address: u64,
+    pub length: u64,
+    pub extra: u64,
+    pub extra2: u64,
+}
+
+/// Notes a target's call in its slot; the caller may add to what is returned. `None`: not recorded, and counted.
+#[inline(always)]
+pub fn enter(hook: Hook, who: &Observed, asked: Asked) -> Option<&'static mut InFlight> {
+    let now = kread::now();
+    let Some(slot) = maps::slot(who.tid) else {
+        count(hook, Outcome::ReadFailed);
+        return None;
+    };
+    if slot.tid != 0 && slot.tid != who.tid && now.wrapping_sub(slot.t_ns) < STALE_NS {
+        count(hook, Outcome::ReadFailed);
+        return None;
+    }
+    slot.tid = who.tid;
+    slot.op = asked.op;
+    slot.t_ns = now;
+    slot.address = asked.address;
+    slot.length = asked.length;
+    slot.extra = asked.extra;
+    slot.extra2 = asked.extra2;
+    slot.go_counters = who.target.go_counters;
+    slot.target = who.target.id;
+    slot.resident = UNKNOWN;
+    slot.marked = 0;
+    slot.freed = 0;
+    slot.mm = task::mm(kread::current_task()).unwrap_or(0);
+    if let Some(activity) = maps::activity(who.target.id) {
+        let seen = Seen {
+            enters: maps::load(&activity.enters),
+            exits: maps::load(&activity.exits),
+            faults: maps::load(&activity.faults),
+        };
+        maps::add(&mut activity.enters, 1);
+        slot.crowded = (seen.enters != seen.exits) as u32;
+        slot.activity = seen;
+    }
+    let before = if slot.mm == 0 { None } else { rss::pages(slot.mm) };
+    slot.rss_known = before.is_some() as u32;
+    slot.rss_before = before.unwrap_or(0);
+    Some(slot)
+}
+
+/// Whether the process has threads (or other users of its memory) that could interfere with a call.
+#[inline(always)]
+pub fn has_company(slot: &InFlight) -> bool {
+    slot.mm != 0 && kread::field::<i32>(slot.mm, param!(mm.users)) != Some(1)
+}
+
+/// The slot of the current thread's call, if it belongs to `op`; anything else is not a target's and counted so.
+#[inline(always)]
+pub fn leaving(hook: Hook, op: u32) -> Option<&'static mut InFlight> {
+    let (_, tid) = kread::current_ids();
+    match maps::slot(tid) {
+        Some(slot) if slot.tid == tid && slot.op == op => Some(slot),
+        _ => {
+            count(hook, Outcome::Filtered);
+            None
+        }
+    }
+}
+
+/// The other end of [`enter`].
+pub struct Done {
+    pub t_ns: u64,
+    pub result: i64,
+    pub rss_after: u64,
+    pub flags: u32,
+    /// By how many pages RSS fell; negative when it grew; 0 when unknown.
+    pub fell: i64,
+}
+
+impl Done {
+    #[inline(always)]
+    pub fn read(slot: &InFlight, result: i64) -> Self {
+        let after = if slot.rss_known == 1 { rss::pages(slot.mm) } else { None };
+        let mut bits = if after.is_some() { flags::RSS } else { 0 };
+        if !alone(slot) {
+            bits |= flags::CONCURRENT;
+        }
+        let rss_after = after.unwrap_or(0);
+        let fell = if after.is_some() { slot.rss_before as i64 - rss_after as i64 } else { 0 };
+        Self { t_ns: kread::now(), result, rss_after, flags: bits, fell }
+    }
+
+    #[inline(always)]
+    pub fn concurrent(&self) -> bool {
+        self.flags & flags::CONCURRENT != 0
+    }
+}
+
+/// Whether nobody else faulted in the process or changed its mappings since enter.
+#[inline(always)]
+fn alone(slot: &InFlight) -> bool {
+    let Some(activity) = maps::activity(slot.target) else { return false };
+    let was = slot.activity;
+    let alone = slot.crowded == 0
+        && maps::load(&activity.enters) == was.enters + 1
+        && maps::load(&activity.exits) == was.exits
+        && maps::load(&activity.faults) == was.faults;
+    maps::add(&mut activity.exits, 1);
+    // Without fault tracking other threads' faults go unseen: only a process without any can be sure.
+    alone && (param!(switches.faults) == 1 || !has_company(slot))
+}
+
+/// The pages the call is about.
+#[inline(always)]
+pub fn pages(address: u64, length: u64) -> Option<Pages> {
+    Pages::new(address, page_align(length, param!(mm.page_shift)), param!(mm.page_shift))
+}
+
+#[inline(always)]
+pub fn about(slot: &InFlight, done: &Done, kind: u16, go: bool) -> About {
+    let (tgid, tid) = kread::current_ids();
+    let flags = done.flags | if go { flags::GO } else { 0 };
+    About { kind, tgid, tid, target: slot.target, t_ns: done.t_ns, flags }
+}
+
+/// Fills the common part of a record.
+#[inline(always)]
+pub fn fill(call: &mut Call, slot: &InFlight, done: &Done, go: &Option<[u64; GO_COUNTERS]>, stack_id: i64) {
+    call.address = slot.address;
+    call.length = page_align(slot.length, param!(mm.page_shift));
+    call.result = done.result;
+    call.duration_ns = done.t_ns.wrapping_sub(slot.t_ns);
+    call.rss_before_pages = slot.rss_before;
+    call.rss_after_pages = done.rss_after;
+    call.resident_pages = slot.resident;
+    call.freed_pages = if param!(switches.exact) == 1 { slot.freed } else { UNKNOWN };
+    match go {
+        Some(counters) => call.go = *counters,
+        None => call.go = [0; GO_COUNTERS],
+    }
+    call.stack_id = stack_id;
+}
+
+/// Whether records of `kind` about this many bytes are wanted.
+#[inline(always)]
+pub fn wanted(kind: u16, length: u64) -> bool {
+    param!(switches.families) & (1 << kind) != 0
+        && length >> param!(mm.page_shift) >= param!(switches.min_pages) as u64
+}
+
+#[inline(always)]
+pub fn stack(ctx: *mut c_void) -> i64 {
+    if param!(switches.stacks) == 1 { maps::user_stack(ctx) } else { -1 }
+}

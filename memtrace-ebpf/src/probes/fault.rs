@@ -1,0 +1,58 @@
+//! Completed page faults of targets: counted, and matched against returned pages. Aggregated here, never one record each.
+use crate::marks;
+use crate::pagetable::Upper;
+use crate::{kread, maps, param, task};
+use memtrace_common::refault::{BUCKETS, CHUNK_PAGES, ChunkKey, FaultStats, mark};
+
+/// `take` removes a mark and says what it was; see `maps::take_exact` and `maps::take_racy`.
+#[inline(always)]
+pub fn fault(address: u64, take: impl Fn(&mut u64) -> u64) {
+    let (tgid, _) = kread::current_ids();
+    let Some(faults) = maps::faults(tgid) else { return };
+    maps::add(&mut faults.faults, 1);
+    if let Some(activity) = maps::activity(faults.target) {
+        maps::add(&mut activity.faults, 1);
+    }
+    if faults.outstanding_pages == 0 {
+        return;
+    }
+    let page = address >> param!(mm.page_shift);
+    let chunk = page / CHUNK_PAGES as u64;
+    let key = ChunkKey { chunk, target: faults.target, epoch: faults.epoch };
+    let Some(marks) = maps::chunk(&key) else { return };
+    let taken = take(&mut marks[(page % CHUNK_PAGES as u64) as usize]);
+    if taken == 0 {
+        return;
+    }
+    let now = kread::now();
+    came_back(faults, taken, 1, now);
+    // A huge page brings its whole chunk back with one fault.
+    let task = kread::current_task();
+    let pgd = task::mm(task).and_then(|mm| kread::pointer(mm, param!(mm.pgd)));
+    if let Some(pgd) = pgd
+        && marks::last_level(pgd, address) == Upper::Huge
+    {
+        let others = marks::take_chunk(chunk, key.target as u64 | (key.epoch as u64) << 32);
+        came_back(faults, taken, others, now);
+    }
+}
+
+#[inline(always)]
+fn came_back(faults: &mut FaultStats, taken: u64, pages: u64, now: u64) {
+    if pages == 0 {
+        return;
+    }
+    let after_ns = now.wrapping_sub(mark::t_ns(taken));
+    maps::add(&mut faults.outstanding_pages, pages.wrapping_neg());
+    maps::add(&mut faults.refaulted_pages[mark::group(taken)], pages);
+    maps::add(&mut faults.log2_ns[bucket(after_ns)], pages);
+    if after_ns > faults.max_ns {
+        faults.max_ns = after_ns;
+    }
+}
+
+#[inline(always)]
+fn bucket(ns: u64) -> usize {
+    let log2 = (63 - (ns | 1).leading_zeros()) as usize;
+    if log2 >= BUCKETS { BUCKETS - 1 } else { log2 }
+}

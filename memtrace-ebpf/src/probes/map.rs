@@ -1,0 +1,136 @@
+//! mmap, munmap, mremap, brk: what was mapped and unmapped; marks of pages that no longer exist are forgotten.
+use super::call::{self, Asked, Done};
+use crate::counters::{Outcome, count};
+use crate::emit;
+use crate::inflight::InFlight;
+use crate::marks::{self, Owner};
+use crate::target::observed;
+use crate::{kread, maps, param};
+use aya_ebpf::EbpfContext;
+use aya_ebpf::programs::TracePointContext;
+use memtrace_common::kind;
+use memtrace_common::names::Hook;
+use memtrace_common::records::{MapRecord, map_op};
+
+const MAP_FIXED: u64 = 0x10;
+
+#[inline(always)]
+fn argument(ctx: &TracePointContext, n: u32) -> u64 {
+    kread::trace_field(ctx, param!(trace.sys_enter_args) + 8 * n).unwrap_or(0)
+}
+
+pub fn mmap_enter(ctx: &TracePointContext) {
+    let Some(who) = observed() else { return };
+    let (prot, flags) = (argument(ctx, 2), argument(ctx, 3));
+    let extra = prot as u32 as u64 | flags << 32;
+    let (address, length) = (argument(ctx, 0), argument(ctx, 1));
+    call::enter(Hook::Mmap, &who, Asked { op: map_op::MMAP, address, length, extra, extra2: 0 });
+}
+
+pub fn munmap_enter(ctx: &TracePointContext) {
+    let Some(who) = observed() else { return };
+    let (address, length) = (argument(ctx, 0), argument(ctx, 1));
+    let asked = Asked { op: map_op::MUNMAP, address, length, extra: 0, extra2: 0 };
+    let Some(slot) = call::enter(Hook::Munmap, &who, asked) else { return };
+    // RSS tells exactly what a process without company unmaps; with company the page tables do.
+    if call::has_company(slot) && maps::host().is_some_and(|h| h.direct_map != 0) {
+        let Some(pages) = call::pages(address, length) else { return };
+        let Some(pgd) = kread::pointer(slot.mm, param!(mm.pgd)) else { return };
+        if let Some(walked) = marks::walk(pgd, &pages, Owner { target: 0, epoch: 0 }, 0) {
+            slot.resident = walked.resident;
+        }
+    }
+}
+
+pub fn mremap_enter(ctx: &TracePointContext) {
+    let Some(who) = observed() else { return };
+    let (address, length, new_length, flags) = (argument(ctx, 0), argument(ctx, 1), argument(ctx, 2), argument(ctx, 3));
+    let asked = Asked { op: map_op::MREMAP, address, length, extra: new_length, extra2: flags };
+    call::enter(Hook::Mremap, &who, asked);
+}
+
+pub fn brk_enter(ctx: &TracePointContext) {
+    let Some(who) = observed() else { return };
+    let asked = Asked { op: map_op::BRK, address: argument(ctx, 0), length: 0, extra: 0, extra2: 0 };
+    if let Some(slot) = call::enter(Hook::Brk, &who, asked) {
+        slot.extra = kread::pointer(slot.mm, param!(mm.brk)).unwrap_or(0);
+    }
+}
+
+/// The exit of any of the four.
+#[inline(always)]
+pub fn exit(ctx: &TracePointContext, hook: Hook, op: u32) {
+    let Some(slot) = call::leaving(hook, op) else { return };
+    let result = kread::trace_field::<i64>(ctx, param!(trace.sys_exit_ret)).unwrap_or(0);
+    let done = Done::read(slot, result);
+    forget_unmapped(slot, op, result);
+    let length = if op == map_op::BRK { (result as u64).abs_diff(slot.extra) } else { slot.length };
+    if !call::wanted(kind::MAP, length) {
+        slot.tid = 0;
+        return count(hook, Outcome::Filtered);
+    }
+    let go = kread::go_counters(slot.go_counters);
+    let about = call::about(slot, &done, kind::MAP, go.is_some());
+    let stack_id = call::stack(ctx.as_ptr());
+    emit::event(hook, |record: &mut MapRecord| {
+        record.header = about.header(size_of::<MapRecord>());
+        call::fill(&mut record.call, slot, &done, &go, stack_id);
+        record.op = op;
+        record.pad = 0;
+        record.new_length = 0;
+        record.prot = 0;
+        record.map_flags = 0;
+        if op == map_op::MMAP {
+            record.prot = slot.extra as u32;
+            record.map_flags = (slot.extra >> 32) as u32;
+            if !failed(result) {
+                record.call.address = result as u64;
+            }
+        } else {
+            record.new_length = slot.extra;
+            record.map_flags = slot.extra2 as u32;
+        }
+    });
+    slot.tid = 0;
+}
+
+/// `-MAX_ERRNO..0`, as IS_ERR_VALUE: an address may have its top bit set elsewhere.
+#[inline(always)]
+fn failed(result: i64) -> bool {
+    (-4095..0).contains(&result)
+}
+
+#[inline(always)]
+fn forget_unmapped(slot: &InFlight, op: u32, result: i64) {
+    if failed(result) {
+        return;
+    }
+    let (tgid, _) = kread::current_ids();
+    let Some(faults) = maps::faults(tgid) else { return };
+    if faults.outstanding_pages == 0 {
+        return;
+    }
+    let (mut address, mut length) = (slot.address, slot.length);
+    let mut moved = false;
+    if op == map_op::MMAP {
+        if slot.extra >> 32 & MAP_FIXED == 0 {
+            return;
+        }
+        address = result as u64;
+    } else if op == map_op::MREMAP {
+        if result as u64 == address && slot.extra >= length {
+            return;
+        }
+        // Marks do not move with the pages: what had been returned there is no longer followed.
+        moved = true;
+    } else if op == map_op::BRK {
+        if slot.extra <= result as u64 {
+            return;
+        }
+        address = result as u64;
+        length = slot.extra - address;
+    }
+    if let Some(pages) = call::pages(address, length) {
+        marks::forget(faults, &pages, moved);
+    }
+}

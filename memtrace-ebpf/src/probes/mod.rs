@@ -1,0 +1,10 @@
+//! One file per family: read, filter, emit.
+pub mod advise;
+pub mod calibrate;
+pub mod call;
+pub mod exact;
+pub mod fault;
+pub mod map;
+pub mod oom;
+pub mod reclaim;
+pub mod task;

@@ -1,0 +1,115 @@
+//! fork, exec, exit: targets come, change and go, in step with the kernel.
+use crate::counters::{Outcome, count};
+use crate::emit::{self, About};
+use crate::{kread, maps, param, rss, target, task};
+use aya_ebpf::programs::RawTracePointContext;
+use memtrace_common::UNKNOWN;
+use memtrace_common::kind;
+use memtrace_common::names::Hook;
+use memtrace_common::records::{FaultRecord, TaskRecord, task_op};
+use memtrace_common::target::flags;
+
+/// What a task record says besides its header.
+struct Told {
+    op: u32,
+    task: u64,
+    other_tgid: u32,
+    code: i64,
+    rss_pages: u64,
+}
+
+#[inline(always)]
+fn tell(hook: Hook, tgid: u32, tid: u32, target: u32, told: Told) {
+    let (cgroup_v1_id, cgroup_v2_id) = task::cgroup_ids(told.task);
+    let about = About { kind: kind::TASK, tgid, tid, target, t_ns: kread::now(), flags: 0 };
+    emit::urgent(hook, |record: &mut TaskRecord| {
+        record.header = about.header(size_of::<TaskRecord>());
+        record.start_boottime_ns = task::start_boottime_ns(told.task);
+        record.other_tgid = told.other_tgid;
+        record.op = told.op;
+        record.code = told.code;
+        record.rss_pages = told.rss_pages;
+        record.cgroup_v1_id = cgroup_v1_id;
+        record.cgroup_v2_id = cgroup_v2_id;
+        record.comm = task::comm(told.task);
+    });
+}
+
+/// Raw `sched_process_fork(struct task_struct *parent, struct task_struct *child)`: threads too, which are passed over.
+pub fn fork(ctx: &RawTracePointContext) {
+    let (parent_tgid, _) = kread::current_ids();
+    let Some(parent) = maps::target(parent_tgid) else { return count(Hook::Fork, Outcome::Filtered) };
+    let child: u64 = ctx.arg(1);
+    let (Some(tgid), Some(tid)) = (task::tgid(child), task::tid(child)) else {
+        return count(Hook::Fork, Outcome::ReadFailed);
+    };
+    if tgid != tid || !target::follows(parent) {
+        return count(Hook::Fork, Outcome::Filtered);
+    }
+    // The child shares the parent's layout until it execs: its Go counters are at the same address.
+    let counters = parent.go_counters;
+    let inherited = parent.flags & (flags::FOLLOW | flags::PROVISIONAL);
+    let Some(id) = target::adopt(tgid, inherited) else { return count(Hook::Fork, Outcome::ReadFailed) };
+    if let Some(new) = maps::target(tgid) {
+        new.go_counters = counters;
+    }
+    let told = Told { op: task_op::FORK, task: child, other_tgid: parent_tgid, code: 0, rss_pages: UNKNOWN };
+    tell(Hook::Fork, tgid, tid, id, told);
+}
+
+/// Raw `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: a new address space.
+pub fn exec() {
+    let (tgid, tid) = kread::current_ids();
+    let task = kread::current_task();
+    let id = match maps::target(tgid) {
+        Some(known) => {
+            known.go_counters = 0;
+            if let Some(faults) = maps::faults(tgid) {
+                faults.epoch = faults.epoch.wrapping_add(1);
+                let lost = faults.outstanding_pages;
+                maps::add(&mut faults.outstanding_pages, lost.wrapping_neg());
+            }
+            known.id
+        }
+        None if param!(switches.discover) == 1 => {
+            match target::adopt(tgid, flags::FOLLOW | flags::PROVISIONAL) {
+                Some(id) => id,
+                None => return count(Hook::Exec, Outcome::ReadFailed),
+            }
+        }
+        None => return count(Hook::Exec, Outcome::Filtered),
+    };
+    let rss_pages = task::mm(task).and_then(rss::pages).unwrap_or(UNKNOWN);
+    let told = Told { op: task_op::EXEC, task, other_tgid: task::parent_tgid(task), code: 0, rss_pages };
+    tell(Hook::Exec, tgid, tid, id, told);
+}
+
+/// Raw `sched_process_exit(struct task_struct *p, ...)`: told once, for the last thread; the target leaves the set here.
+pub fn exit() {
+    let (tgid, tid) = kread::current_ids();
+    let Some(target) = maps::target(tgid) else { return count(Hook::Exit, Outcome::Filtered) };
+    let task = kread::current_task();
+    let Some(dead) = task::group_dead(task) else { return count(Hook::Exit, Outcome::ReadFailed) };
+    if !dead {
+        return count(Hook::Exit, Outcome::Filtered);
+    }
+    let id = target.id;
+    last_faults(tgid, tid, id);
+    let code = task::exit_code(task).map_or(i64::MIN, |c| c as i64);
+    // Before 6.18 the mm is gone by now.
+    let rss_pages = task::mm(task).and_then(rss::pages).unwrap_or(UNKNOWN);
+    tell(Hook::Exit, tgid, tid, id, Told { op: task_op::EXIT, task, other_tgid: 0, code, rss_pages });
+    maps::remove_target(tgid);
+}
+
+/// The final fault figures travel with the death, so that no reader races with the reuse of the tgid.
+#[inline(always)]
+fn last_faults(tgid: u32, tid: u32, id: u32) {
+    let Some(faults) = maps::faults(tgid) else { return };
+    let about = About { kind: kind::FAULT, tgid, tid, target: id, t_ns: kread::now(), flags: 0 };
+    emit::urgent(Hook::Fault, |record: &mut FaultRecord| {
+        record.header = about.header(size_of::<FaultRecord>());
+        record.stats = *faults;
+    });
+    maps::remove_faults(tgid);
+}

@@ -1,0 +1,104 @@
+//! One entry per program; the names are those of the probe catalogue (memtrace/src/host/catalog.rs).
+use aya_ebpf::macros::{perf_event, raw_tracepoint, tracepoint};
+use aya_ebpf::programs::{PerfEventContext, RawTracePointContext, TracePointContext};
+use memtrace_common::names::Hook;
+use memtrace_common::records::map_op;
+use memtrace_ebpf::probes::{advise, calibrate, exact, fault, map, oom, reclaim, task};
+use memtrace_ebpf::{maps, params};
+
+macro_rules! tp {
+    ($($name:ident => $body:expr;)*) => {$(
+        #[tracepoint]
+        pub fn $name(ctx: TracePointContext) -> u32 {
+            let run: fn(&TracePointContext) = $body;
+            run(&ctx);
+            0
+        }
+    )*};
+}
+
+tp! {
+    madvise_in => advise::madvise_enter;
+    madvise_out => advise::madvise_exit;
+    pmadvise_in => advise::process_madvise_enter;
+    pmadvise_out => advise::process_madvise_exit;
+    mmap_in => map::mmap_enter;
+    mmap_out => |ctx| map::exit(ctx, Hook::Mmap, map_op::MMAP);
+    munmap_in => map::munmap_enter;
+    munmap_out => |ctx| map::exit(ctx, Hook::Munmap, map_op::MUNMAP);
+    mremap_in => map::mremap_enter;
+    mremap_out => |ctx| map::exit(ctx, Hook::Mremap, map_op::MREMAP);
+    brk_in => map::brk_enter;
+    brk_out => |ctx| map::exit(ctx, Hook::Brk, map_op::BRK);
+    memcg_in => reclaim::memcg_begin;
+    memcg_out => reclaim::memcg_end;
+    direct_in => reclaim::direct_begin;
+    direct_out => reclaim::direct_end;
+    mark_victim => oom::mark_victim;
+    calib_cpus => calibrate::cpu_offsets;
+    calib_map => calibrate::direct_map;
+}
+
+#[raw_tracepoint]
+pub fn sig_generate(ctx: RawTracePointContext) -> i32 {
+    oom::signal_generate(&ctx);
+    0
+}
+
+#[raw_tracepoint]
+pub fn task_fork(ctx: RawTracePointContext) -> i32 {
+    task::fork(&ctx);
+    0
+}
+
+#[raw_tracepoint]
+pub fn task_exec(_ctx: RawTracePointContext) -> i32 {
+    task::exec();
+    0
+}
+
+#[raw_tracepoint]
+pub fn task_exit(_ctx: RawTracePointContext) -> i32 {
+    // The digest must be in the object; this is the least travelled program that always loads.
+    if params::layout_digest() == 0 {
+        return 0;
+    }
+    task::exit();
+    0
+}
+
+#[raw_tracepoint]
+pub fn page_free(ctx: RawTracePointContext) -> i32 {
+    exact::page_free(&ctx);
+    0
+}
+
+#[inline(always)]
+fn address(ctx: &PerfEventContext) -> u64 {
+    // SAFETY: the kernel passes a valid bpf_perf_event_data; `addr` is read through the verifier's context access.
+    unsafe { (*ctx.ctx).addr }
+}
+
+#[perf_event]
+pub fn fault_task(ctx: PerfEventContext) -> u32 {
+    fault::fault(address(&ctx), maps::take_exact);
+    0
+}
+
+/// [`fault_task`] for kernels before 5.12.
+#[perf_event]
+pub fn fault_task_old(ctx: PerfEventContext) -> u32 {
+    fault::fault(address(&ctx), maps::take_racy);
+    0
+}
+
+/// Raw `page_fault_user(unsigned long address, struct pt_regs *regs, unsigned long error_code)`.
+#[raw_tracepoint]
+pub fn fault_host(ctx: RawTracePointContext) -> i32 {
+    fault::fault(ctx.arg(0), maps::take_exact);
+    0
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

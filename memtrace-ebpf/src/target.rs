@@ -1,0 +1,51 @@
+//! Who is observed.
+use crate::{kread, maps, param};
+use memtrace_common::target::{KERNEL_IDS, Target, flags};
+
+/// The current process, if it is a target.
+pub struct Observed {
+    pub tgid: u32,
+    pub tid: u32,
+    pub target: &'static mut Target,
+}
+
+/// A process that is not a target costs this lookup and nothing else.
+#[inline(always)]
+pub fn observed() -> Option<Observed> {
+    let (tgid, tid) = kread::current_ids();
+    let target = maps::target(tgid)?;
+    Some(Observed { tgid, tid, target })
+}
+
+/// Makes `tgid` a target with an id of its own; `None` when the set is full or it is one already.
+#[inline(always)]
+pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
+    if tgid == param!(switches.self_tgid) {
+        return None;
+    }
+    let host = maps::host()?;
+    let id = new_id(host);
+    if !maps::add_target(tgid, &Target { go_counters: 0, id, flags: target_flags }) {
+        maps::add(&mut host.targets_full, 1);
+        return None;
+    }
+    if param!(switches.faults) == 1 && !maps::start_faults(tgid, id) {
+        maps::add(&mut host.targets_full, 1);
+    }
+    Some(id)
+}
+
+/// Ids need only be unique among processes alive at once: without fetching atomics (5.10) time tells them apart.
+#[inline(always)]
+fn new_id(host: &mut memtrace_common::host::Host) -> u32 {
+    maps::add(&mut host.next_target, 1);
+    let n = maps::load(&host.next_target) as u32;
+    // Two CPUs that adopt within the same instant must differ: the CPU number is part of the id.
+    KERNEL_IDS | (n << 10) & 0x7fff_fc00 | kread::cpu() & 0x3ff
+}
+
+/// Whether children are followed.
+#[inline(always)]
+pub fn follows(target: &Target) -> bool {
+    target.flags & flags::FOLLOW != 0
+}
