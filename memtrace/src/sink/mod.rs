@@ -1,0 +1,1 @@
+//! Outputs: each owns its types and its schema version.
