@@ -127,7 +127,14 @@ mod tests {
     fn memory_is_found_in_either_version() {
         let members = parse_memberships("4:memory:/api/x\n0::/user.slice\n");
         let cases = [
-            (HYBRID, Some("cpu"), "hybrid", Some(1), Some("/sys/fs/cgroup/memory"), Some("/sys/fs/cgroup/memory/api/x")),
+            (
+                HYBRID,
+                Some("cpu"),
+                "hybrid",
+                Some(1),
+                Some("/sys/fs/cgroup/memory"),
+                Some("/sys/fs/cgroup/memory/api/x"),
+            ),
             (UNIFIED, Some("cpu memory io"), "v2", Some(2), Some("/sys/fs/cgroup"), Some("/sys/fs/cgroup/user.slice")),
             (UNIFIED, Some("cpu io"), "v2", None, None, None),
             ("", None, "none", None, None, None),

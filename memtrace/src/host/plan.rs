@@ -167,7 +167,8 @@ fn blockers(facts: &Facts) -> Vec<Obstacle> {
         Access::Broken(why) => out.push(obstacle(Verdict::Broken, why, "report this kernel's BTF to memtrace")),
     }
     let has = |name| facts.has_capability(name);
-    let missing: Vec<&str> = ["CAP_BPF", "CAP_PERFMON"].into_iter().filter(|c| !has(c) && !has("CAP_SYS_ADMIN")).collect();
+    let missing: Vec<&str> =
+        ["CAP_BPF", "CAP_PERFMON"].into_iter().filter(|c| !has(c) && !has("CAP_SYS_ADMIN")).collect();
     if !missing.is_empty() {
         let who = if facts.euid == 0 { "root here lacks" } else { "this user lacks" };
         let fix = if facts.euid == 0 { "give the container CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE" } else { RIGHTS };

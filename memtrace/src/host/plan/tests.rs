@@ -106,8 +106,18 @@ fn each_obstacle_has_its_verdict_and_a_fix() {
     let cases = [
         (none(), Verdict::NotPermitted, "CAP_BPF and CAP_PERFMON", "setcap"),
         (Facts { euid: 0, ..none() }, Verdict::NotPermitted, "root here lacks", "container"),
-        (Facts { capabilities: vec!["CAP_BPF".into()], euid: 1, ..good() }, Verdict::NotPermitted, "CAP_PERFMON", "setcap"),
-        (Facts { tracefs: Access::Absent, tracepoints: None, ..good() }, Verdict::Unsupported, "not mounted", "mount -t"),
+        (
+            Facts { capabilities: vec!["CAP_BPF".into()], euid: 1, ..good() },
+            Verdict::NotPermitted,
+            "CAP_PERFMON",
+            "setcap",
+        ),
+        (
+            Facts { tracefs: Access::Absent, tracepoints: None, ..good() },
+            Verdict::Unsupported,
+            "not mounted",
+            "mount -t",
+        ),
         (Facts { tracefs: Access::Denied, tracepoints: None, ..good() }, Verdict::NotPermitted, "tracefs", "root"),
         (Facts { btf: Access::Absent, ..good() }, Verdict::Unsupported, "BTF", "CONFIG_DEBUG_INFO_BTF"),
         (Facts { btf: Access::Broken("ends early".into()), ..good() }, Verdict::Broken, "ends early", "report"),
