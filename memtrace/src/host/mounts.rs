@@ -1,0 +1,163 @@
+//! Where memory is accounted: `/proc/self/mountinfo` and `/proc/self/cgroup`, see proc_pid_mountinfo(5), cgroups(7).
+use crate::procfs::cgroup::Membership;
+use std::path::{Path, PathBuf};
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The part of the filesystem that is mounted.
+    pub root: String,
+    pub point: PathBuf,
+    pub kind: String,
+    /// Options of the filesystem: for cgroup v1 its controllers.
+    pub options: Vec<String>,
+}
+
+/// Lines that are none are left out.
+pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
+    let parse = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ').skip(3);
+        let (root, point) = (unescape(left.next()?), unescape(left.next()?));
+        let mut right = right.split(' ');
+        let kind = right.next()?.to_owned();
+        let options = right.nth(1).unwrap_or_default().split(',').map(str::to_owned).collect();
+        Some(Mount { root, point: PathBuf::from(point), kind, options })
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// `\040` and its like, three octal digits.
+fn unescape(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
+        match octal {
+            Some(byte) if *first == b'\\' => {
+                out.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Which hierarchies are mounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupVersion {
+    #[default]
+    None,
+    V1,
+    V2,
+    /// Both; memory may be in either.
+    Hybrid,
+}
+
+impl CgroupVersion {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CgroupVersion::None => "none",
+            CgroupVersion::V1 => "v1",
+            CgroupVersion::V2 => "v2",
+            CgroupVersion::Hybrid => "hybrid",
+        }
+    }
+}
+
+/// Where memory is accounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CgroupFacts {
+    pub version: CgroupVersion,
+    /// 1 or 2: the hierarchy that has the memory controller.
+    pub memory_version: Option<u8>,
+    /// Mount point of that hierarchy.
+    pub memory_path: Option<PathBuf>,
+    /// Directory of memtrace's own cgroup in it.
+    pub own_path: Option<PathBuf>,
+}
+
+/// `v2_controllers`: text of `cgroup.controllers` at the root of the v2 mount, if there is one.
+pub fn cgroup_facts(mounts: &[Mount], memberships: &[Membership], v2_controllers: Option<&str>) -> CgroupFacts {
+    let v1_any = mounts.iter().any(|m| m.kind == "cgroup");
+    let v2 = mounts.iter().find(|m| m.kind == "cgroup2");
+    let v1_memory = mounts.iter().find(|m| m.kind == "cgroup" && m.options.iter().any(|o| o == "memory"));
+    let v2_has_memory = v2_controllers.is_some_and(|text| text.split_whitespace().any(|c| c == "memory"));
+    let version = match (v1_any, v2.is_some()) {
+        (false, false) => CgroupVersion::None,
+        (true, false) => CgroupVersion::V1,
+        (false, true) => CgroupVersion::V2,
+        (true, true) => CgroupVersion::Hybrid,
+    };
+    let (memory_version, mount) = match (v1_memory, v2) {
+        (Some(mount), _) => (1, mount),
+        (None, Some(mount)) if v2_has_memory => (2, mount),
+        _ => return CgroupFacts { version, ..CgroupFacts::default() },
+    };
+    let own = memberships.iter().find(|m| if memory_version == 1 { m.has("memory") } else { m.is_v2() });
+    CgroupFacts {
+        version,
+        memory_version: Some(memory_version),
+        memory_path: Some(mount.point.clone()),
+        own_path: own.map(|m| directory(mount, &m.path)),
+    }
+}
+
+/// The directory of a cgroup: a container may mount only its own part.
+fn directory(mount: &Mount, path: &str) -> PathBuf {
+    let inside = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(path));
+    mount.point.join(inside.strip_prefix("/").unwrap_or(inside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::procfs::cgroup::parse_memberships;
+
+    const HYBRID: &str = "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
+        35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
+        41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\nrubbish\n";
+    const UNIFIED: &str = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+
+    #[test]
+    fn memory_is_found_in_either_version() {
+        let members = parse_memberships("4:memory:/api/x\n0::/user.slice\n");
+        let cases = [
+            (
+                HYBRID,
+                Some("cpu"),
+                "hybrid",
+                Some(1),
+                Some("/sys/fs/cgroup/memory"),
+                Some("/sys/fs/cgroup/memory/api/x"),
+            ),
+            (UNIFIED, Some("cpu memory io"), "v2", Some(2), Some("/sys/fs/cgroup"), Some("/sys/fs/cgroup/user.slice")),
+            (UNIFIED, Some("cpu io"), "v2", None, None, None),
+            ("", None, "none", None, None, None),
+        ];
+        for (text, controllers, version, memory, path, own) in cases {
+            let facts = cgroup_facts(&parse_mountinfo(text), &members, controllers);
+            assert_eq!(facts.version.as_str(), version);
+            assert_eq!(facts.memory_version, memory);
+            assert_eq!(facts.memory_path.as_deref(), path.map(Path::new));
+            assert_eq!(facts.own_path.as_deref(), own.map(Path::new));
+        }
+    }
+
+    #[test]
+    fn a_container_sees_its_own_part() {
+        let mount = "9 1 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+        let members = parse_memberships("4:memory:/docker/abc/inner\n");
+        let facts = cgroup_facts(&parse_mountinfo(mount), &members, None);
+        assert_eq!(facts.own_path.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/inner")));
+    }
+
+    #[test]
+    fn spaces_in_paths_are_escaped() {
+        assert_eq!(unescape("/a\\040b\\134c\\9"), "/a b\\c\\9");
+    }
+}

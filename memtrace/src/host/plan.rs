@@ -1,0 +1,292 @@
+//! The decision, made of facts alone: which probe can run here, which not and why, and what would help.
+use super::catalog::{Bystander, Hook, PROGRAMS, Program, When};
+use super::facts::{Access, Facts};
+use super::offsets::Missing;
+use super::rss::{RssPlan, rss_plan};
+use memtrace_common::params::Params;
+
+/// What is asked of this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Track re-faults.
+    pub faults: bool,
+    /// Every process is a target: one fault hook for all instead of one per task.
+    pub whole_host: bool,
+    /// Count freed pages (`--exact`).
+    pub exact: bool,
+}
+
+impl Default for Want {
+    fn default() -> Self {
+        Want { faults: true, whole_host: false, exact: false }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Ok,
+    /// This kernel has no such thing.
+    Unsupported,
+    /// It has, but not for this user.
+    NotPermitted,
+    /// It should work and does not.
+    Broken,
+}
+
+impl Verdict {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Ok => "ok",
+            Verdict::Unsupported => "unsupported",
+            Verdict::NotPermitted => "not_permitted",
+            Verdict::Broken => "broken",
+        }
+    }
+}
+
+/// Why something does not work, and what to do: one line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    pub verdict: Verdict,
+    pub reason: String,
+    pub fix: Option<String>,
+}
+
+fn obstacle(verdict: Verdict, reason: impl Into<String>, fix: impl Into<String>) -> Obstacle {
+    Obstacle { verdict, reason: reason.into(), fix: Some(fix.into()).filter(|f: &String| !f.is_empty()) }
+}
+
+/// One row of the catalogue, decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbePlan {
+    pub program: &'static Program,
+    /// `None`: it can run.
+    pub obstacle: Option<Obstacle>,
+    /// What was asked includes it.
+    pub wanted: bool,
+}
+
+impl ProbePlan {
+    pub fn verdict(&self) -> Verdict {
+        self.obstacle.as_ref().map_or(Verdict::Ok, |o| o.verdict)
+    }
+
+    /// Load and attach it for the run (start-up programs are not part of the run).
+    pub fn attach(&self) -> bool {
+        self.wanted && self.obstacle.is_none() && self.program.when != When::StartUp
+    }
+}
+
+/// How re-faults are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultHook {
+    None,
+    PerTask,
+    WholeHost,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub probes: Vec<ProbePlan>,
+    /// What stops everything; empty when nothing does.
+    pub blockers: Vec<Obstacle>,
+    /// What works less well: one line each.
+    pub notes: Vec<String>,
+    pub rss: RssPlan,
+    pub fault_hook: FaultHook,
+}
+
+impl Plan {
+    /// Can `stat` run here?
+    pub fn is_ready(&self) -> bool {
+        self.blockers.is_empty() && self.probes.iter().all(|p| !p.program.required || p.obstacle.is_none())
+    }
+
+    pub fn probe(&self, name: &str) -> Option<&ProbePlan> {
+        self.probes.iter().find(|p| p.program.name == name)
+    }
+
+    /// Programs to load and attach.
+    pub fn attached(&self) -> impl Iterator<Item = &'static Program> + '_ {
+        self.probes.iter().filter(|p| p.attach()).map(|p| p.program)
+    }
+
+    /// A self-test or an attach failed: takes the probe out of the plan.
+    pub fn mark_broken(&mut self, name: &str, reason: impl Into<String>) {
+        if let Some(probe) = self.probes.iter_mut().find(|p| p.program.name == name) {
+            probe.obstacle.get_or_insert(obstacle(Verdict::Broken, reason, ""));
+        }
+        self.fault_hook = match self.fault_hook {
+            FaultHook::PerTask if name == "fault_task" => FaultHook::None,
+            FaultHook::WholeHost if name == "fault_host" => FaultHook::None,
+            hook => hook,
+        };
+    }
+
+    /// What processes that are no targets pay while the plan runs: (per what, ns).
+    pub fn bystander_costs(&self) -> Vec<(Bystander, u32)> {
+        let of = |kind: Bystander| {
+            let paid = self.attached().filter_map(|p| p.bystander).filter(|(k, _)| *k == kind).map(|(_, ns)| ns);
+            // Syscall probes share one cost per side: the enter and the exit cost, once each.
+            let mut each: Vec<u32> = paid.collect();
+            each.sort_unstable();
+            each.dedup();
+            (kind, each.iter().sum())
+        };
+        let kinds = [Bystander::Syscall, Bystander::Fault, Bystander::FreedPage];
+        kinds.into_iter().map(of).filter(|(_, ns)| *ns > 0).collect()
+    }
+
+    /// What to do, each line once, most fundamental first.
+    pub fn fixes(&self) -> Vec<&str> {
+        let needed = self.probes.iter().filter(|p| p.wanted).filter_map(|p| p.obstacle.as_ref());
+        let mut lines = Vec::new();
+        for fix in self.blockers.iter().chain(needed).filter_map(|o| o.fix.as_deref()) {
+            if !lines.contains(&fix) {
+                lines.push(fix);
+            }
+        }
+        lines
+    }
+}
+
+const RIGHTS: &str = "run as root, or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep memtrace";
+const MOUNT: &str = "mount -t tracefs nodev /sys/kernel/tracing";
+const NEW_KERNEL: &str = "use a kernel of 5.10 or later, built with CONFIG_DEBUG_INFO_BTF=y";
+
+/// What stops every probe, most fundamental first.
+fn blockers(facts: &Facts) -> Vec<Obstacle> {
+    let mut out = Vec::new();
+    if facts.version < (5, 10) {
+        out.push(obstacle(Verdict::Unsupported, format!("kernel {} is older than 5.10", facts.release), NEW_KERNEL));
+    }
+    match &facts.btf {
+        Access::Readable => {}
+        Access::Absent => out.push(obstacle(Verdict::Unsupported, "kernel without BTF", NEW_KERNEL)),
+        Access::Denied => out.push(obstacle(Verdict::NotPermitted, "BTF is not readable", RIGHTS)),
+        Access::Broken(why) => out.push(obstacle(Verdict::Broken, why, "report this kernel's BTF to memtrace")),
+    }
+    let has = |name| facts.has_capability(name);
+    let missing: Vec<&str> =
+        ["CAP_BPF", "CAP_PERFMON"].into_iter().filter(|c| !has(c) && !has("CAP_SYS_ADMIN")).collect();
+    if !missing.is_empty() {
+        let who = if facts.euid == 0 { "root here lacks" } else { "this user lacks" };
+        let fix = if facts.euid == 0 { "give the container CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE" } else { RIGHTS };
+        out.push(obstacle(Verdict::NotPermitted, format!("{who} {}", missing.join(" and ")), fix));
+    } else if !facts.initial_user_namespace {
+        let reason = "capabilities inside a user namespace do not count for BPF";
+        out.push(obstacle(Verdict::NotPermitted, reason, "run as root of the host's first user namespace"));
+    }
+    if facts.lockdown.as_deref() == Some("confidentiality") {
+        let reason = "kernel lockdown (confidentiality) forbids BPF to read kernel memory";
+        out.push(obstacle(Verdict::NotPermitted, reason, "boot without lockdown=confidentiality"));
+    }
+    match &facts.tracefs {
+        Access::Readable => {}
+        Access::Absent => out.push(obstacle(Verdict::Unsupported, "tracefs is not mounted", MOUNT)),
+        Access::Denied => out.push(obstacle(Verdict::NotPermitted, "tracefs is not readable", RIGHTS)),
+        Access::Broken(why) => out.push(obstacle(Verdict::Broken, why, MOUNT)),
+    }
+    if !facts.initial_pid_namespace {
+        let reason = "own PID namespace: pids here are not those the kernel reports";
+        out.push(obstacle(Verdict::Unsupported, reason, "run in the host's PID namespace (--pid=host, hostPID: true)"));
+    }
+    out
+}
+
+/// Does a blocker concern this hook? Only tracepoints need tracefs.
+fn first_blocker(facts: &Facts, blockers: &[Obstacle], hook: Hook) -> Option<Obstacle> {
+    let needs_tracefs = matches!(hook, Hook::Tracepoint { .. });
+    let about_tracefs = |o: &Obstacle| facts.tracefs != Access::Readable && o.reason.contains("tracefs");
+    blockers.iter().find(|o| needs_tracefs || !about_tracefs(o)).cloned()
+}
+
+fn hook_obstacle(facts: &Facts, hook: Hook) -> Option<Obstacle> {
+    let absent = |what: String, fix: &str| Some(obstacle(Verdict::Unsupported, what, fix));
+    match hook {
+        Hook::Tracepoint { category, name } => {
+            let wanted = format!("{category}:{name}");
+            let found = facts.tracepoints.as_ref().is_none_or(|all| all.contains(&wanted));
+            let fix = if category == "syscalls" { "use a kernel built with CONFIG_FTRACE_SYSCALLS=y" } else { "" };
+            if found { None } else { absent(format!("this kernel has no tracepoint {wanted}"), fix) }
+        }
+        Hook::RawTracepoint { name } => {
+            let found = facts.raw_tracepoints.as_ref().is_none_or(|all| all.iter().any(|n| n == name));
+            if found { None } else { absent(format!("this kernel has no tracepoint {name}"), "") }
+        }
+        Hook::TaskPageFaults if facts.perf_event_paranoid.is_none() => {
+            absent("this kernel has no perf events".into(), "use a kernel built with CONFIG_PERF_EVENTS=y")
+        }
+        Hook::TaskPageFaults => None,
+    }
+}
+
+fn missing_obstacle(missing: &[Missing], program: &Program) -> Option<Obstacle> {
+    let lack = missing.iter().find(|m| m.needed_by.contains(&program.name))?;
+    Some(obstacle(Verdict::Unsupported, format!("this kernel does not describe {}", lack.what), ""))
+}
+
+fn notes(facts: &Facts, missing: &[Missing]) -> Vec<String> {
+    let mut out = Vec::new();
+    let full = facts.has_capability("CAP_SYS_ADMIN");
+    if !facts.has_capability("CAP_SYS_PTRACE") {
+        out.push("without CAP_SYS_PTRACE: no Go heap and no smaps of other users' processes".into());
+    }
+    if !facts.has_capability("CAP_SYS_RESOURCE") {
+        out.push("without CAP_SYS_RESOURCE: PSI windows only in steps of 2 s".into());
+        if facts.version < (5, 11) {
+            out.push("kernels before 5.11 charge BPF maps to RLIMIT_MEMLOCK: raise it, or loading may fail".into());
+        }
+    }
+    if facts.lockdown.as_deref() == Some("integrity") && !full {
+        out.push("kernel lockdown (integrity): reading is allowed, some hooks may not be".into());
+    }
+    if facts.cgroup.memory_path.is_none() {
+        out.push("no cgroup accounts memory here: no container figures".into());
+    }
+    let mut lost: Vec<&str> = Vec::new();
+    for lack in missing.iter().filter(|m| m.needed_by.is_empty()) {
+        if !lost.contains(&lack.loses) {
+            lost.push(lack.loses);
+            out.push(format!("no {}: this kernel lacks {}", lack.loses, lack.what.replace('|', " and ")));
+        }
+    }
+    out
+}
+
+/// The plan for this host. `missing` and `params` come from [`super::offsets::params`], or are empty and
+/// [`super::offsets::absent`] where there is no BTF.
+pub fn plan(facts: &Facts, params: &Params, missing: &[Missing], want: &Want) -> Plan {
+    let blockers = blockers(facts);
+    let decide = |program: &Program| {
+        first_blocker(facts, &blockers, program.hook)
+            .or_else(|| hook_obstacle(facts, program.hook))
+            .or_else(|| missing_obstacle(missing, program))
+    };
+    let can = |name: &str| PROGRAMS.iter().any(|p| p.name == name && decide(p).is_none());
+    let fault_hook = match want {
+        Want { faults: true, whole_host: true, .. } if can("fault_host") => FaultHook::WholeHost,
+        Want { faults: true, .. } if can("fault_task") => FaultHook::PerTask,
+        _ => FaultHook::None,
+    };
+    let wanted = |when: When| match when {
+        When::Always | When::StartUp => true,
+        // Where neither can run, the one asked for stands in the plan with its reason.
+        When::TaskFaults => want.faults && fault_hook != FaultHook::WholeHost,
+        When::HostFaults => fault_hook == FaultHook::WholeHost,
+        When::Exact => want.exact,
+    };
+    let probe = |p: &'static Program| ProbePlan { program: p, obstacle: decide(p), wanted: wanted(p.when) };
+    // Where BTF cannot be read at all, the blocker says it; a list of all that is missing would not help.
+    let known = if facts.btf == Access::Readable && facts.tracefs == Access::Readable { missing } else { &[] };
+    Plan {
+        probes: PROGRAMS.iter().map(probe).collect(),
+        notes: notes(facts, known),
+        rss: rss_plan(params, facts.page_bytes),
+        fault_hook,
+        blockers,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,98 @@
+//! Thin typed readers of /proc: one call, one file, sizes in bytes, times in ns. No cache, no policy.
+pub mod cgroup;
+pub mod clock;
+pub mod process;
+pub mod smaps;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProcError {
+    /// No such process, or it is a zombie whose memory is gone, or it went between two reads.
+    #[error("process {pid} is gone")]
+    Vanished { pid: u32 },
+    #[error("/proc/{pid}/{file}: not readable by this user")]
+    Denied { pid: u32, file: &'static str },
+    #[error("/proc/{pid}/{file}: {source}")]
+    Read { pid: u32, file: &'static str, source: io::Error },
+    #[error("/proc/{pid}/{file}: unexpected text")]
+    Syntax { pid: u32, file: &'static str },
+    #[error("/proc: {0}")]
+    List(io::Error),
+}
+
+/// `ESRCH`: the task is there, its memory or the rest of it is not.
+const ESRCH: i32 = 3;
+
+fn path(pid: u32, file: &str) -> PathBuf {
+    Path::new("/proc").join(pid.to_string()).join(file)
+}
+
+fn error(pid: u32, file: &'static str, source: io::Error) -> ProcError {
+    match source.kind() {
+        io::ErrorKind::NotFound => ProcError::Vanished { pid },
+        _ if source.raw_os_error() == Some(ESRCH) => ProcError::Vanished { pid },
+        io::ErrorKind::PermissionDenied => ProcError::Denied { pid, file },
+        _ => ProcError::Read { pid, file, source },
+    }
+}
+
+/// A file of a process; bytes that are not UTF-8 (a comm may hold any) are replaced.
+fn text(pid: u32, file: &'static str) -> Result<String, ProcError> {
+    let bytes = std::fs::read(path(pid, file)).map_err(|e| error(pid, file, e))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Value of a `Key:   123 kB` line, in bytes.
+fn kib_line(text: &str, key: &str) -> Option<u64> {
+    let value = line(text, key)?.strip_suffix("kB")?.trim();
+    value.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Value of a `Key:   value` line.
+fn line<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
+}
+
+/// Process ids under `directory`: entries whose name is a number.
+fn numbers(directory: &Path) -> io::Result<impl Iterator<Item = u32>> {
+    let entries = std::fs::read_dir(directory)?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
+}
+
+/// Every process (thread group) visible now, in the order of /proc.
+pub fn pids() -> Result<impl Iterator<Item = u32>, ProcError> {
+    numbers(Path::new("/proc")).map_err(ProcError::List)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Above `pid_max` on every kernel (2^22).
+    pub(super) const NOBODY: u32 = 1 << 30;
+
+    #[test]
+    fn every_pid_listed_includes_this_process() {
+        assert!(pids().unwrap().any(|pid| pid == std::process::id()));
+    }
+
+    #[test]
+    fn errors_name_the_cause() {
+        assert!(matches!(text(NOBODY, "status"), Err(ProcError::Vanished { pid: NOBODY })));
+        let denied = error(7, "exe", io::Error::from_raw_os_error(13));
+        assert!(matches!(denied, ProcError::Denied { pid: 7, file: "exe" }));
+        assert!(matches!(error(7, "exe", io::Error::from_raw_os_error(ESRCH)), ProcError::Vanished { pid: 7 }));
+    }
+
+    #[test]
+    fn lines_are_found_by_whole_key() {
+        let text = "VmRSSx:\t9 kB\nVmRSS:\t  12 kB\nThreads:\t3\nHuge:\t18446744073709551615 kB\n";
+        assert_eq!(kib_line(text, "VmRSS"), Some(12 * 1024));
+        assert_eq!(kib_line(text, "Vm"), None);
+        assert_eq!(kib_line(text, "Threads"), None);
+        assert_eq!(kib_line(text, "Huge"), None);
+        assert_eq!(line(text, "Threads"), Some("3"));
+    }
+}

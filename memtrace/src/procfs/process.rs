@@ -1,0 +1,148 @@
+//! Identity and size of one process: `/proc/PID/{stat,status,comm,exe,task}`, see proc(5).
+use super::{ProcError, error, kib_line, line, numbers, path, text};
+use std::path::PathBuf;
+
+/// `PF_KTHREAD` of include/linux/sched.h.
+const PF_KTHREAD: u64 = 0x0020_0000;
+const NS_PER_S: u64 = 1_000_000_000;
+
+/// Who a process is, from `/proc/PID/stat`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub comm: String,
+    /// `R`, `S`, `D`, `Z` …
+    pub state: char,
+    pub parent: u32,
+    /// Start on the boot clock (CLOCK_BOOTTIME), ns, to the tick (10 ms): the kernel's `start_boottime` cut down.
+    pub start_boottime_ns: u64,
+    pub is_kernel_thread: bool,
+}
+
+impl Stat {
+    /// `ticks_per_second`: sysconf `_SC_CLK_TCK`.
+    fn parse(text: &str, ticks_per_second: u64) -> Option<Stat> {
+        // The comm may hold spaces and parentheses: it ends at the last one.
+        let (head, tail) = text.rsplit_once(')')?;
+        let comm = head.split_once('(')?.1.to_owned();
+        let fields: Vec<&str> = tail.split_whitespace().collect();
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let ticks = u128::from(number(22)?) * u128::from(NS_PER_S) / u128::from(ticks_per_second.max(1));
+        Some(Stat {
+            comm,
+            state: fields.first()?.chars().next()?,
+            parent: u32::try_from(number(4)?).ok()?,
+            start_boottime_ns: u64::try_from(ticks).ok()?,
+            is_kernel_thread: number(9)? & PF_KTHREAD != 0,
+        })
+    }
+
+    pub fn read(pid: u32) -> Result<Stat, ProcError> {
+        let text = text(pid, "stat")?;
+        Self::parse(&text, ::procfs::ticks_per_second()).ok_or(ProcError::Syntax { pid, file: "stat" })
+    }
+}
+
+/// What a process holds, from `/proc/PID/status`; sizes in bytes, `None` where it has no memory (kernel thread, zombie).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    pub rss_anon_bytes: Option<u64>,
+    pub rss_file_bytes: Option<u64>,
+    pub rss_shmem_bytes: Option<u64>,
+    /// VmHWM: the highest RSS of its life.
+    pub rss_peak_bytes: Option<u64>,
+    pub swap_bytes: Option<u64>,
+    pub threads: u32,
+    /// Effective user id.
+    pub euid: u32,
+}
+
+impl Status {
+    fn parse(text: &str) -> Option<Status> {
+        Some(Status {
+            rss_anon_bytes: kib_line(text, "RssAnon"),
+            rss_file_bytes: kib_line(text, "RssFile"),
+            rss_shmem_bytes: kib_line(text, "RssShmem"),
+            rss_peak_bytes: kib_line(text, "VmHWM"),
+            swap_bytes: kib_line(text, "VmSwap"),
+            threads: line(text, "Threads")?.parse().ok()?,
+            euid: line(text, "Uid")?.split_whitespace().nth(1)?.parse().ok()?,
+        })
+    }
+
+    pub fn read(pid: u32) -> Result<Status, ProcError> {
+        Self::parse(&text(pid, "status")?).ok_or(ProcError::Syntax { pid, file: "status" })
+    }
+
+    /// VmRSS: anonymous + file + shmem. Up to 6.1 the kernel shows it without what each thread has not yet added (under
+    /// 64 pages each).
+    pub fn rss_bytes(&self) -> Option<u64> {
+        Some(self.rss_anon_bytes? + self.rss_file_bytes? + self.rss_shmem_bytes?)
+    }
+}
+
+/// The process's name: the main thread's comm.
+pub fn comm(pid: u32) -> Result<String, ProcError> {
+    Ok(text(pid, "comm")?.trim_end_matches('\n').to_owned())
+}
+
+/// Where its executable was; a replaced one ends in ` (deleted)`. A kernel thread has none and counts as vanished.
+pub fn exe(pid: u32) -> Result<PathBuf, ProcError> {
+    std::fs::read_link(path(pid, "exe")).map_err(|e| error(pid, "exe", e))
+}
+
+/// Its threads now; new ones may follow while this is read.
+pub fn threads(pid: u32) -> Result<Vec<u32>, ProcError> {
+    let tids: Vec<u32> = numbers(&path(pid, "task")).map_err(|e| error(pid, "task", e))?.collect();
+    if tids.is_empty() { Err(ProcError::Vanished { pid }) } else { Ok(tids) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::NOBODY;
+    use super::*;
+
+    const STAT: &str = "77 (a) b (c)) S 1 77 77 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 5 0 12345 1 2 3\n";
+
+    #[test]
+    fn stat_survives_any_comm() {
+        let stat = Stat::parse(STAT, 100).unwrap();
+        assert_eq!(stat.comm, "a) b (c)");
+        assert_eq!((stat.state, stat.parent, stat.is_kernel_thread), ('S', 1, false));
+        assert_eq!(stat.start_boottime_ns, 123_450_000_000);
+        let kernel = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0 0\n";
+        assert!(Stat::parse(kernel, 100).unwrap().is_kernel_thread);
+        for end in 0..STAT.len() {
+            let _ = Stat::parse(&STAT[..end], 100);
+        }
+        assert_eq!(Stat::parse("", 100), None);
+    }
+
+    #[test]
+    fn status_sums_the_three_kinds() {
+        let text = "Name:\tx\nUid:\t0\t5\t0\t0\nVmHWM:\t 40 kB\nRssAnon:\t 1 kB\nRssFile:\t 2 kB\nRssShmem:\t 4 kB\nVmSwap:\t 8 kB\nThreads:\t3\n";
+        let status = Status::parse(text).unwrap();
+        assert_eq!(status.rss_bytes(), Some(7 * 1024));
+        assert_eq!((status.rss_peak_bytes, status.swap_bytes), (Some(40 * 1024), Some(8 * 1024)));
+        assert_eq!((status.threads, status.euid), (3, 5));
+        let kernel_thread = Status::parse("Uid:\t0\t0\t0\t0\nThreads:\t1\n").unwrap();
+        assert_eq!(kernel_thread.rss_bytes(), None);
+    }
+
+    #[test]
+    fn this_process_reads_itself() {
+        let pid = std::process::id();
+        let stat = Stat::read(pid).unwrap();
+        assert!(!stat.is_kernel_thread && stat.start_boottime_ns > 0);
+        assert!(Status::read(pid).unwrap().rss_bytes().unwrap() > 0);
+        assert!(threads(pid).unwrap().contains(&pid));
+        assert!(exe(pid).unwrap().is_absolute());
+        assert!(!comm(pid).unwrap().is_empty());
+    }
+
+    #[test]
+    fn nobody_has_vanished() {
+        assert!(matches!(Stat::read(NOBODY), Err(ProcError::Vanished { .. })));
+        assert!(matches!(threads(NOBODY), Err(ProcError::Vanished { .. })));
+        assert!(matches!(exe(NOBODY), Err(ProcError::Vanished { .. })));
+    }
+}

@@ -1,0 +1,2 @@
+//! Outputs: each owns its types and its schema version.
+pub mod doctor;
