@@ -2,6 +2,7 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
+#[expect(unreachable_pub, reason = "the program macros want pub functions")]
 mod shims;
 
 #[cfg(not(target_arch = "bpf"))]

@@ -1,5 +1,6 @@
 //! All maps, private; everybody else calls these functions. Values that several CPUs write are written with atomics.
 use crate::inflight::InFlight;
+use crate::probes::fault::Last;
 use crate::probes::reclaim::Stall;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::map;
@@ -41,6 +42,8 @@ static BLANK: Array<Blank> = Array::with_max_entries(1, 0);
 static HOST: Array<Host> = Array::with_max_entries(1, 0);
 #[map]
 static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1024, 0);
+#[map]
+static LAST_FAULT: PerCpuArray<Last> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static STALLS: Array<Stall> = Array::with_max_entries(CELLS, 0);
 #[map]
@@ -183,6 +186,11 @@ pub fn load(counter: &u64) -> u64 {
 #[inline(always)]
 pub fn scratch() -> Option<&'static mut Scratch> {
     shared!(SCRATCH.get_ptr_mut(0))
+}
+
+#[inline(always)]
+pub fn last_fault() -> Option<&'static mut Last> {
+    shared!(LAST_FAULT.get_ptr_mut(0))
 }
 
 #[inline(always)]

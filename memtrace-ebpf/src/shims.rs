@@ -79,23 +79,28 @@ fn address(ctx: &PerfEventContext) -> u64 {
     unsafe { (*ctx.ctx).addr }
 }
 
-#[perf_event]
-pub fn fault_task(ctx: PerfEventContext) -> u32 {
-    fault::fault(address(&ctx), maps::take_exact);
-    0
+/// One program per way a thread came by its event, and again for kernels before 5.12 (no fetching atomics).
+macro_rules! fault {
+    ($($name:ident => $event:expr, $take:expr;)*) => {$(
+        #[perf_event]
+        pub fn $name(ctx: PerfEventContext) -> u32 {
+            fault::fault(address(&ctx), $event, $take);
+            0
+        }
+    )*};
 }
 
-/// [`fault_task`] for kernels before 5.12.
-#[perf_event]
-pub fn fault_task_old(ctx: PerfEventContext) -> u32 {
-    fault::fault(address(&ctx), maps::take_racy);
-    0
+fault! {
+    fault_task => fault::FIRST, maps::take_exact;
+    fault_late => fault::LATE, maps::take_exact;
+    fault_task_old => fault::FIRST, maps::take_racy;
+    fault_late_old => fault::LATE, maps::take_racy;
 }
 
 /// Raw `page_fault_user(unsigned long address, struct pt_regs *regs, unsigned long error_code)`.
 #[raw_tracepoint]
 pub fn fault_host(ctx: RawTracePointContext) -> i32 {
-    fault::fault(ctx.arg(0), maps::take_exact);
+    fault::fault(ctx.arg(0), fault::FIRST, maps::take_exact);
     0
 }
 

@@ -2,5 +2,6 @@
 pub mod account;
 pub mod event;
 pub mod host;
+pub mod kernel;
 pub mod procfs;
 pub mod sink;

@@ -4,11 +4,30 @@ use crate::pagetable::Upper;
 use crate::{kread, maps, param, task};
 use memtrace_common::refault::{BUCKETS, CHUNK_PAGES, ChunkKey, FaultStats, mark};
 
+/// How the thread came by its event. A thread that was found while its process's threads were being attached may have
+/// two: one inherited from its maker, one of its own. Both fire back to back on one CPU, and one must count.
+pub const FIRST: u32 = 1;
+pub const LATE: u32 = 2;
+
+/// The last fault counted on this CPU, and by which kind of event.
+#[repr(C)]
+pub struct Last {
+    address: u64,
+    tid: u32,
+    event: u32,
+}
+
 /// `take` removes a mark and says what it was; see `maps::take_exact` and `maps::take_racy`.
 #[inline(always)]
-pub fn fault(address: u64, take: impl Fn(&mut u64) -> u64) {
-    let (tgid, _) = kread::current_ids();
+pub fn fault(address: u64, event: u32, take: impl Fn(&mut u64) -> u64) {
+    let (tgid, tid) = kread::current_ids();
     let Some(faults) = maps::faults(tgid) else { return };
+    let Some(last) = maps::last_fault() else { return };
+    if last.tid == tid && last.address == address && last.event != event {
+        last.tid = 0;
+        return;
+    }
+    *last = Last { address, tid, event };
     maps::add(&mut faults.faults, 1);
     if let Some(activity) = maps::activity(faults.target) {
         maps::add(&mut activity.faults, 1);

@@ -8,7 +8,8 @@ pub enum Hook {
     Tracepoint { category: &'static str, name: &'static str },
     /// Attached by name; needs no tracefs.
     RawTracepoint { name: &'static str },
-    /// `PERF_COUNT_SW_PAGE_FAULTS` with period 1, one per thread of each target, inherited by new ones.
+    /// `PERF_COUNT_SW_PAGE_FAULTS_MIN` and `_MAJ` with period 1, one pair per thread of each target, inherited by new
+    /// threads. Not `PAGE_FAULTS`: that fires before the fault is handled, these after, when its page can be looked at.
     TaskPageFaults,
 }
 
@@ -17,7 +18,7 @@ impl fmt::Display for Hook {
         match self {
             Hook::Tracepoint { category, name } => write!(f, "tracepoint {category}:{name}"),
             Hook::RawTracepoint { name } => write!(f, "raw tracepoint {name}"),
-            Hook::TaskPageFaults => write!(f, "perf event page-faults, per target task"),
+            Hook::TaskPageFaults => write!(f, "perf events minor-faults and major-faults, per target task"),
         }
     }
 }
@@ -101,7 +102,7 @@ const fn paid(program: Program, when: When, what: Bystander, ns: u32) -> Program
     Program { when, bystander: Some((what, ns)), ..program }
 }
 
-pub const PROGRAMS: [Program; 25] = [
+pub const PROGRAMS: [Program; 26] = [
     required(enter("madvise_in", "advise", "sys_enter_madvise")),
     required(exit("madvise_out", "advise", "sys_exit_madvise")),
     enter("pmadvise_in", "advise", "sys_enter_process_madvise"),
@@ -126,7 +127,8 @@ pub const PROGRAMS: [Program; 25] = [
     required(raw("task_exec", "task", "sched_process_exec")),
     required(raw("task_exit", "task", "sched_process_exit")),
     paid(raw("page_free", "exact", "mm_page_free"), When::Exact, Bystander::FreedPage, 75),
-    Program { when: When::StartUp, ..enter("calibrate", "exact", "sys_enter_madvise") },
+    Program { when: When::StartUp, ..enter("calib_cpus", "advise", "sys_enter_madvise") },
+    Program { when: When::StartUp, ..enter("calib_map", "advise", "sys_enter_madvise") },
 ];
 
 /// The row of a program.

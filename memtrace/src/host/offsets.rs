@@ -47,7 +47,7 @@ const fn btf_row(slot: Slot, what: &'static str, needed_by: &'static [&'static s
 }
 
 /// One `struct.field` each; alternatives are parted by `|`.
-const FIELDS: [BtfRow; 21] = [
+const FIELDS: [BtfRow; 23] = [
     btf_row(|p| &mut p.task.mm, "task_struct.mm", NOBODY, RSS),
     btf_row(|p| &mut p.task.tgid, "task_struct.tgid", TASK, IDENTITY),
     btf_row(|p| &mut p.task.pid, "task_struct.pid", TASK, IDENTITY),
@@ -60,6 +60,8 @@ const FIELDS: [BtfRow; 21] = [
     btf_row(|p| &mut p.task.signal_live, "signal_struct.live", NOBODY, EXIT),
     btf_row(|p| &mut p.task.signal_nr_threads, "signal_struct.nr_threads", NOBODY, "approximate marks by thread count"),
     btf_row(|p| &mut p.mm.pgd, "mm_struct.pgd", NOBODY, RSS),
+    btf_row(|p| &mut p.mm.users, "mm_struct.mm_users", NOBODY, "exactness of single-threaded processes"),
+    btf_row(|p| &mut p.mm.brk, "mm_struct.brk", NOBODY, "how far brk moved"),
     btf_row(|p| &mut p.mm.bpf_array_pptrs, "bpf_array.pptrs", NOBODY, "exact RSS read by the probe"),
     btf_row(
         |p| &mut p.mm.page_mapping,
@@ -156,6 +158,8 @@ pub fn absent(machine: Machine, switches: Switches) -> Params {
         bpf_array_pptrs: A,
         page_mapping: A,
         page_shift: machine.page_bytes.max(1).ilog2(),
+        users: A,
+        brk: A,
         pad: 0,
     };
     params.cgroup =

@@ -57,7 +57,7 @@ fn this_machine_as_root_is_ready() {
     assert_eq!((plan.fault_hook, plan.rss.method), (FaultHook::PerTask, RssMethod::Percpu));
     let attached: Vec<_> = plan.attached().map(|p| p.name).collect();
     assert!(attached.contains(&"fault_task") && attached.contains(&"madvise_out"));
-    for left_out in ["fault_host", "page_free", "calibrate"] {
+    for left_out in ["fault_host", "page_free", "calib_map"] {
         assert!(!attached.contains(&left_out), "{left_out}");
     }
     assert_eq!(plan.bystander_costs(), [(Bystander::Syscall, 57), (Bystander::Fault, 48)]);

@@ -1,0 +1,104 @@
+//! Programs to their hooks, one verdict each.
+use super::{Kernel, KernelError};
+use crate::host::catalog::{Hook, Program};
+use aya::programs::links::FdLink;
+use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::{PerfEvent, ProgramError, RawTracePoint, TracePoint};
+
+/// Fault programs: for a thread's first event and for one it may have beside an inherited one; the second row is for
+/// kernels without fetching atomics (before 5.12).
+const FAULT_PROGRAMS: [[&str; 2]; 2] = [["fault_task", "fault_late"], ["fault_task_old", "fault_late_old"]];
+
+/// Both software events that say a fault was handled: counted after the page is there (mm_account_fault).
+const FAULT_EVENTS: [SoftwareEvent; 2] = [SoftwareEvent::PageFaultsMin, SoftwareEvent::PageFaultsMaj];
+
+impl Kernel {
+    /// Loads and attaches one program of the catalogue. The error says in one line what the kernel objected to.
+    pub fn attach(&mut self, program: &'static Program) -> Result<(), String> {
+        let link = match program.hook {
+            Hook::Tracepoint { category, name } => self.attach_tracepoint(program.name, category, name),
+            Hook::RawTracepoint { name } => self.attach_raw(program.name, name),
+            // Loaded now, so that a refusal is known; attached per target.
+            Hook::TaskPageFaults => return self.load_fault_program().map_err(one_line),
+        };
+        self.links.entry(program.name).or_default().push(link.map_err(one_line)?);
+        Ok(())
+    }
+
+    /// Ends a program's attachments.
+    pub fn detach_program(&mut self, name: &str) {
+        self.links.remove(name);
+    }
+
+    fn attach_tracepoint(&mut self, program: &'static str, category: &str, name: &str) -> Result<FdLink, AttachError> {
+        let p: &mut TracePoint = self.program(program)?.try_into()?;
+        p.load()?;
+        let id = p.attach(category, name)?;
+        Ok(p.take_link(id)?.try_into()?)
+    }
+
+    fn attach_raw(&mut self, program: &'static str, name: &str) -> Result<FdLink, AttachError> {
+        let p: &mut RawTracePoint = self.program(program)?.try_into()?;
+        p.load()?;
+        let id = p.attach(name)?;
+        Ok(p.take_link(id)?.into())
+    }
+
+    fn load_fault_program(&mut self) -> Result<(), AttachError> {
+        for name in self.fault_programs() {
+            let p: &mut PerfEvent = self.program(name)?.try_into()?;
+            p.load()?;
+        }
+        Ok(())
+    }
+
+    /// Page-fault events for one thread, inherited by the threads and children it makes. `late`: it may have inherited
+    /// one already.
+    pub(super) fn attach_faults(&mut self, tid: u32, late: bool) -> Result<Vec<FdLink>, AttachError> {
+        let name = self.fault_programs()[usize::from(late)];
+        let p: &mut PerfEvent = self.program(name)?.try_into()?;
+        let mut links = Vec::with_capacity(FAULT_EVENTS.len());
+        for event in FAULT_EVENTS {
+            let scope = PerfEventScope::OneProcess { pid: tid, cpu: None };
+            let id = p.attach(PerfEventConfig::Software(event), scope, SamplePolicy::Period(1), true)?;
+            links.push(p.take_link(id)?.try_into()?);
+        }
+        Ok(links)
+    }
+
+    fn fault_programs(&self) -> [&'static str; 2] {
+        FAULT_PROGRAMS[usize::from(!self.fetching_atomics)]
+    }
+
+    fn program(&mut self, name: &'static str) -> Result<&mut aya::programs::Program, AttachError> {
+        self.ebpf.program_mut(name).ok_or(AttachError::Object(KernelError::Absent(name)))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    #[error("{0}")]
+    Object(KernelError),
+    #[error("{0}")]
+    Program(#[from] ProgramError),
+    #[error("{0}")]
+    Link(#[from] aya::programs::links::LinkError),
+}
+
+/// The innermost cause, and of a verifier's log only its last words.
+fn one_line(error: AttachError) -> String {
+    let mut words = error.to_string();
+    if let AttachError::Program(ProgramError::LoadError { io_error, verifier_log }) = &error {
+        let log = verifier_log.to_string();
+        let said: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("processed")).collect();
+        words = format!("the verifier refused it ({io_error}): {}", said.last().copied().unwrap_or("no log"));
+        log::debug!("{log}");
+    } else {
+        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            words = format!("{words}: {inner}");
+            cause = inner.source();
+        }
+    }
+    words.lines().next().unwrap_or_default().to_owned()
+}

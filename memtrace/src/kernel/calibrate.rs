@@ -1,0 +1,47 @@
+//! Asks the kernel, at start-up, for what its hidden data symbols would say: see memtrace-ebpf `probes::calibrate`.
+use super::{Kernel, KernelError, map_error};
+use crate::host::catalog::{PROGRAMS, When};
+use crate::host::plan::Plan;
+use memtrace_common::host::Host;
+use memtrace_common::names::map;
+
+/// What was learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calibration {
+    /// CPUs whose per-CPU offset is known.
+    pub cpus: u64,
+    /// Where the kernel maps physical memory; `None`: page tables cannot be read here, so residency is not counted page
+    /// by page.
+    pub direct_map: Option<u64>,
+}
+
+impl Kernel {
+    /// Has `child` make the magic calls (`make_calls`) with the calibration programs attached.
+    pub(super) fn calibrate(
+        &mut self,
+        plan: &mut Plan,
+        child: u32,
+        make_calls: impl FnOnce() -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
+        let host = Host { calibrate_tgid: child.into(), ..Host::default() };
+        self.host_map()?.set(0, host, 0).map_err(map_error(map::HOST))?;
+        let start_up: Vec<_> = PROGRAMS.iter().filter(|p| p.when == When::StartUp).collect();
+        for program in &start_up {
+            if plan.probe(program.name).is_some_and(|p| p.obstacle.is_none())
+                && let Err(why) = self.attach(program)
+            {
+                plan.mark_broken(program.name, why);
+            }
+        }
+        make_calls()?;
+        for program in start_up {
+            self.detach_program(program.name);
+        }
+        let mut map = self.host_map()?;
+        let host = map.get(&0, 0).map_err(map_error(map::HOST))?;
+        map.set(0, Host { calibrate_tgid: 0, ..host }, 0).map_err(map_error(map::HOST))?;
+        self.calibration =
+            Calibration { cpus: host.cpus_found, direct_map: Some(host.direct_map).filter(|base| *base != 0) };
+        Ok(())
+    }
+}

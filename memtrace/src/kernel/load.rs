@@ -1,0 +1,83 @@
+//! The object into the kernel: maps sized, parameters set, nothing attached yet.
+use super::{Calibration, Kernel, KernelError};
+use crate::host::plan::Plan;
+use aya::EbpfLoader;
+use memtrace_common::names::map;
+use memtrace_common::params::{self, Params};
+use memtrace_common::{layout, refault::CHUNK_PAGES};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use std::collections::HashMap;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrace-ebpf"));
+
+/// Sizes of the kernel's tables: all memory there is bounded by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Main ring, bytes; a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Processes observed at once.
+    pub targets: u32,
+    /// Chunks of 512 pages whose returned pages are followed.
+    pub chunks: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { ring_bytes: 4 << 20, targets: 16384, chunks: 4096 }
+    }
+}
+
+impl Sizes {
+    /// Upper bound of the kernel memory of the tables sized here, in bytes.
+    pub fn kernel_bytes(&self) -> u64 {
+        const HASH_ENTRY: u64 = 64;
+        let chunk = CHUNK_PAGES as u64 * 8 + HASH_ENTRY;
+        let target = (size_of::<memtrace_common::target::Target>() + size_of::<memtrace_common::refault::FaultStats>())
+            as u64
+            + 2 * HASH_ENTRY;
+        u64::from(self.ring_bytes) + u64::from(self.chunks) * chunk + u64::from(self.targets) * target
+    }
+}
+
+/// Loads the maps (`kernel`: major and minor version); programs are loaded one by one when they are attached.
+pub fn load(params: &Params, sizes: Sizes, plan: &Plan, kernel: (u32, u32)) -> Result<Kernel, KernelError> {
+    let object = digest_in(OBJECT).ok_or(KernelError::Absent(layout::GLOBAL))?;
+    if object != layout::DIGEST {
+        return Err(KernelError::Layout { object, ours: layout::DIGEST });
+    }
+    let ebpf = EbpfLoader::new()
+        .override_global(params::GLOBAL, params, true)
+        .map_max_entries(map::EVENTS, sizes.ring_bytes)
+        .map_max_entries(map::TARGETS, sizes.targets)
+        .map_max_entries(map::FAULTS, sizes.targets)
+        .map_max_entries(map::CHUNKS, sizes.chunks)
+        .load(OBJECT)?;
+    Ok(Kernel {
+        ebpf,
+        links: HashMap::new(),
+        fault_links: HashMap::new(),
+        fault_hook: plan.fault_hook,
+        fetching_atomics: kernel >= (5, 12),
+        next_id: 1,
+        sizes,
+        calibration: Calibration::default(),
+    })
+}
+
+/// The layout digest the object was built with.
+fn digest_in(object: &[u8]) -> Option<u64> {
+    let file = object::File::parse(object).ok()?;
+    let symbol = file.symbols().find(|s| s.name() == Ok(layout::GLOBAL))?;
+    let section = file.section_by_index(symbol.section_index()?).ok()?;
+    let at = usize::try_from(symbol.address() - section.address()).ok()?;
+    let bytes = section.data().ok()?.get(at..at + 8)?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_object_carries_our_layout() {
+        assert_eq!(super::digest_in(super::OBJECT), Some(memtrace_common::layout::DIGEST));
+    }
+}

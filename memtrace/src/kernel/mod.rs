@@ -1,0 +1,114 @@
+//! The loaded programs: the only room, with `source::ring`, that knows aya.
+mod attach;
+mod calibrate;
+mod faults;
+mod load;
+mod selftest;
+mod targets;
+
+use aya::Ebpf;
+use aya::maps::{MapData, PerCpuArray, RingBuf, StackTraceMap};
+use aya::programs::links::FdLink;
+use memtrace_common::counters::ProgramCounters;
+use memtrace_common::names::{HOOKS, map};
+use std::collections::HashMap;
+
+use crate::account::ProgramAccount;
+use crate::host::plan::FaultHook;
+
+pub use calibrate::Calibration;
+pub use load::{Sizes, load};
+pub use selftest::{Proof, child_main, self_test};
+
+/// What went wrong on the way into the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    #[error("the eBPF object speaks another dialect (layout digest {object:#x}, expected {ours:#x}): rebuild memtrace")]
+    Layout { object: u64, ours: u64 },
+    #[error("the kernel refused the eBPF object: {0}")]
+    Load(#[from] aya::EbpfError),
+    #[error("no {0} in the eBPF object: rebuild memtrace")]
+    Absent(&'static str),
+    #[error("map {map}: {source}")]
+    Map { map: &'static str, source: aya::maps::MapError },
+    #[error("the target set is full ({0} processes)")]
+    TargetsFull(u32),
+    #[error("self-test: {0}")]
+    SelfTest(String),
+}
+
+/// The programs in the kernel, what they are attached to, and their maps.
+#[derive(Debug)]
+pub struct Kernel {
+    ebpf: Ebpf,
+    /// Host-wide attachments, by program name.
+    links: HashMap<&'static str, Vec<FdLink>>,
+    /// Page-fault events, by tgid.
+    fault_links: HashMap<u32, Vec<FdLink>>,
+    fault_hook: FaultHook,
+    /// BPF_ATOMIC with BPF_FETCH (5.12).
+    fetching_atomics: bool,
+    next_id: u32,
+    pub sizes: Sizes,
+    pub calibration: Calibration,
+}
+
+/// Both rings, handed to the drain.
+pub struct Rings {
+    pub events: RingBuf<MapData>,
+    pub urgent: RingBuf<MapData>,
+}
+
+fn map_error(map: &'static str) -> impl Fn(aya::maps::MapError) -> KernelError {
+    move |source| KernelError::Map { map, source }
+}
+
+impl Kernel {
+    /// Takes the rings out; once.
+    pub fn rings(&mut self) -> Result<Rings, KernelError> {
+        let mut take = |name: &'static str| {
+            let map = self.ebpf.take_map(name).ok_or(KernelError::Absent(name))?;
+            RingBuf::try_from(map).map_err(map_error(name))
+        };
+        Ok(Rings { events: take(map::EVENTS)?, urgent: take(map::URGENT)? })
+    }
+
+    /// Every hook's counters, summed over CPUs; hooks that saw nothing are left out.
+    pub fn counters(&self) -> Result<Vec<ProgramAccount>, KernelError> {
+        let counters = self.ebpf.map(map::COUNTERS).ok_or(KernelError::Absent(map::COUNTERS))?;
+        let counters: PerCpuArray<_, ProgramCounters> =
+            PerCpuArray::try_from(counters).map_err(map_error(map::COUNTERS))?;
+        let mut out = Vec::new();
+        for (hook, name) in HOOKS {
+            let mut sum = ProgramAccount { name: name.into(), ..ProgramAccount::default() };
+            for c in counters.get(&(hook as u32), 0).map_err(map_error(map::COUNTERS))?.iter() {
+                sum.hits += c.hits;
+                sum.filtered += c.filtered;
+                sum.submitted += c.submitted;
+                sum.ring_full += c.ring_full;
+                sum.read_failed += c.read_failed;
+            }
+            if sum.hits > 0 {
+                out.push(sum);
+            }
+        }
+        Ok(out)
+    }
+
+    /// User addresses of a stack, leaf first; `None` when it has been overwritten.
+    pub fn stack(&self, id: u32) -> Option<Vec<u64>> {
+        let stacks = StackTraceMap::try_from(self.ebpf.map(map::STACKS)?).ok()?;
+        let trace = stacks.get(&id, 0).ok()?;
+        Some(trace.frames().iter().map(|f| f.ip).filter(|ip| *ip != 0).collect())
+    }
+
+    /// Ends every attachment; the maps stay readable.
+    pub fn detach(&mut self) {
+        self.fault_links.clear();
+        self.links.clear();
+    }
+
+    pub fn fault_hook(&self) -> FaultHook {
+        self.fault_hook
+    }
+}

@@ -1,0 +1,251 @@
+//! Every hook is proven before it is trusted: a child of memtrace makes calls that are known, and the records must say
+//! just that. Offsets from BTF and tracefs are evidence; this is proof.
+use super::{Kernel, KernelError, Rings};
+use crate::decode::Decoder;
+use crate::event::{Call, Event, MapOp, TaskWhat};
+use crate::host::plan::Plan;
+use memtrace_common::advice;
+use memtrace_common::host::{CALIBRATE_ADVICE, CALIBRATE_WORD};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// First argument of the child's command line.
+pub const CHILD_ARGUMENT: &str = "__selftest";
+/// Pages the child maps; it drops `DROPPED` of them from the second on, and touches one of these again.
+const PAGES: usize = 8;
+const DROPPED: usize = 3;
+/// Windows of direct-map candidates tried: 64 windows of 64 GiB.
+const WINDOWS: usize = 64;
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the self-test took out of the rings: the account must know of these records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    pub received: u64,
+    pub decoded: u64,
+    pub decode_errors: u64,
+}
+
+/// The child's side. Commands are single bytes on stdin, each answered by a line on stdout.
+pub fn child_main() -> std::process::ExitCode {
+    let page = page_bytes();
+    let mut command = [0u8];
+    let mut stdin = std::io::stdin();
+    while stdin.read_exact(&mut command).is_ok() {
+        let answer = match command[0] {
+            b'c' => calls::calibrate(page),
+            b't' => calls::known(page),
+            _ => break,
+        };
+        let mut stdout = std::io::stdout();
+        if writeln!(stdout, "{answer}").and_then(|()| stdout.flush()).is_err() {
+            break;
+        }
+    }
+    std::process::ExitCode::SUCCESS
+}
+
+fn page_bytes() -> usize {
+    usize::try_from(::procfs::page_size()).unwrap_or(4096)
+}
+
+/// The calls themselves, on memory of the child's own.
+mod calls {
+    use super::{CALIBRATE_ADVICE, CALIBRATE_WORD, DROPPED, PAGES, WINDOWS};
+    use libc::{MADV_DONTNEED, MAP_ANONYMOUS, MAP_PRIVATE, MREMAP_MAYMOVE, PROT_READ, PROT_WRITE};
+    use std::ptr::null_mut;
+
+    fn map(bytes: usize) -> *mut u8 {
+        // SAFETY: an anonymous mapping of our own.
+        unsafe { libc::mmap(null_mut(), bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0).cast() }
+    }
+
+    pub(super) fn calibrate(page: usize) -> u64 {
+        let address = map(page);
+        if address as isize == -1 {
+            return 0;
+        }
+        // SAFETY: the page is ours; the kernel refuses the advice, whatever the length.
+        unsafe {
+            address.cast::<u64>().write_volatile(CALIBRATE_WORD);
+            for window in 0..WINDOWS {
+                libc::syscall(libc::SYS_madvise, address, window, CALIBRATE_ADVICE);
+            }
+        }
+        address as u64
+    }
+
+    /// Returns the address of the mapping.
+    pub(super) fn known(page: usize) -> u64 {
+        let address = map(PAGES * page);
+        if address as isize == -1 {
+            return 0;
+        }
+        // SAFETY: all within the mapping made here; raw syscalls, so that libc makes no others in between.
+        unsafe {
+            libc::madvise(address.cast(), PAGES * page, libc::MADV_NOHUGEPAGE);
+            for i in 0..PAGES {
+                address.add(i * page).write_volatile(1);
+            }
+            libc::syscall(libc::SYS_madvise, address.add(page), DROPPED * page, MADV_DONTNEED);
+            address.add(page).write_volatile(2);
+            libc::syscall(libc::SYS_brk, 0);
+            libc::syscall(libc::SYS_mremap, address, PAGES * page, (PAGES - 1) * page, MREMAP_MAYMOVE);
+            libc::syscall(libc::SYS_munmap, address, (PAGES - 1) * page);
+        }
+        address as u64
+    }
+}
+
+struct TestChild {
+    child: Child,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl TestChild {
+    fn start() -> Result<Self, KernelError> {
+        let failed = |e: std::io::Error| KernelError::SelfTest(format!("cannot start its child: {e}"));
+        let mut child = Command::new("/proc/self/exe")
+            .arg(CHILD_ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let stdout = child.stdout.take().ok_or_else(|| KernelError::SelfTest("its child has no stdout".into()))?;
+        Ok(Self { child, answers: BufReader::new(stdout) })
+    }
+
+    fn ask(&mut self, command: u8) -> Result<u64, KernelError> {
+        let failed = |e: std::io::Error| KernelError::SelfTest(format!("its child does not answer: {e}"));
+        self.child.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(&[command])).map_err(failed)?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line).map_err(failed)?;
+        line.trim().parse().map_err(|_| KernelError::SelfTest(format!("its child answered {line:?}")))
+    }
+}
+
+impl Drop for TestChild {
+    fn drop(&mut self) {
+        // Also when a check failed half-way: no child is left behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Calibrates, attaches the plan's programs, and has each prove itself; what fails is marked broken in the plan.
+pub fn self_test(kernel: &mut Kernel, rings: &mut Rings, plan: &mut Plan) -> Result<Proof, KernelError> {
+    let mut child = TestChild::start()?;
+    let tgid = child.child.id();
+    kernel.calibrate(plan, tgid, || child.ask(b'c').map(drop))?;
+    let programs: Vec<_> = plan.attached().collect();
+    for program in programs {
+        if let Err(why) = kernel.attach(program) {
+            log::debug!("{}: {why}", program.name);
+            plan.mark_broken(program.name, why);
+        }
+    }
+    kernel.fault_hook = plan.fault_hook;
+    let id = kernel.add_target(tgid, 0, 0)?;
+    if let Err(why) = kernel.track_faults(tgid, false) {
+        plan.mark_broken("fault_task", why);
+    }
+    let address = child.ask(b't')?;
+    let refaulted = kernel.fault_figures(tgid)?.map(|f| f.refaulted_pages[0]);
+    drop(child);
+    kernel.forget_faults(tgid);
+    let page = page_bytes() as u64;
+    let mut seen = Seen { events: Vec::new(), proof: Proof::default(), decoder: Decoder { page_bytes: page } };
+    let until = Instant::now() + DEADLINE;
+    while !seen.exited(id) && Instant::now() < until {
+        seen.drain(rings);
+        std::thread::yield_now();
+    }
+    seen.drain(rings);
+    judge(plan, &seen, id, address, page, refaulted);
+    kernel.fault_hook = plan.fault_hook;
+    kernel.remove_target(tgid)?;
+    kernel.sweep_chunks()?;
+    Ok(seen.proof)
+}
+
+struct Seen {
+    events: Vec<Event>,
+    proof: Proof,
+    decoder: Decoder,
+}
+
+impl Seen {
+    fn drain(&mut self, rings: &mut Rings) {
+        for ring in [&mut rings.events, &mut rings.urgent] {
+            while let Some(record) = ring.next() {
+                self.proof.received += 1;
+                match self.decoder.decode(&record) {
+                    Ok(event) => {
+                        self.proof.decoded += 1;
+                        self.events.push(event);
+                    }
+                    Err(_) => self.proof.decode_errors += 1,
+                }
+            }
+        }
+    }
+
+    fn exited(&self, id: u32) -> bool {
+        self.events.iter().any(|e| matches!(e, Event::Task(t) if t.meta.target == id && matches!(t.what, TaskWhat::Exit { .. })))
+    }
+}
+
+/// Compares what the records say with what the child did.
+fn judge(plan: &mut Plan, seen: &Seen, id: u32, address: u64, page: u64, refaulted: Option<u64>) {
+    let mine: Vec<&Event> = seen.events.iter().filter(|e| e.meta().is_some_and(|m| m.target == id)).collect();
+    let dropped = DROPPED as u64 * page;
+    let advised = mine.iter().find_map(|e| match e {
+        Event::Advise(a) if a.advice == advice::DONTNEED && a.call.address == address + page => Some(a.call),
+        _ => None,
+    });
+    let call_is_right = |c: Call| c.length_bytes == dropped && c.result == 0;
+    let verdict = match advised {
+        None => Some("self-test: its madvise was not recorded".to_owned()),
+        Some(c) if !call_is_right(c) => Some(format!("self-test: madvise recorded with length {}", c.length_bytes)),
+        // Where RSS cannot be read the plan says so; where it can, it must be right.
+        Some(c) if c.unmapped_bytes.is_some_and(|b| b != dropped) => {
+            Some(format!("self-test: RSS fell by {:?} bytes, {dropped} expected", c.unmapped_bytes))
+        }
+        Some(_) => None,
+    };
+    settle(plan, &["madvise_in", "madvise_out"], verdict);
+    let has = |op: MapOp, length: u64| {
+        mine.iter().any(|e| matches!(e, Event::Map(m) if m.op == op && (op == MapOp::Brk || m.call.length_bytes == length)))
+    };
+    let whole = PAGES as u64 * page;
+    let expected = [
+        (MapOp::Mmap, whole, ["mmap_in", "mmap_out"]),
+        (MapOp::Munmap, whole - page, ["munmap_in", "munmap_out"]),
+        (MapOp::Mremap, whole, ["mremap_in", "mremap_out"]),
+        (MapOp::Brk, 0, ["brk_in", "brk_out"]),
+    ];
+    for (op, length, names) in expected {
+        let verdict = (!has(op, length)).then(|| format!("self-test: its {op:?} was not recorded"));
+        settle(plan, &names, verdict);
+    }
+    let exited = seen.exited(id).then_some(()).is_none().then(|| "self-test: its child's end was not recorded".to_owned());
+    settle(plan, &["task_exit"], exited);
+    let killed = mine.iter().any(|e| matches!(e, Event::Task(t) if matches!(t.what, TaskWhat::Kill { .. })));
+    settle(plan, &["sig_generate"], (!killed).then(|| "self-test: its SIGKILL was not recorded".to_owned()));
+    let verdict = match refaulted {
+        Some(1) | None => None,
+        Some(n) => Some(format!("self-test: {n} pages re-faulted, 1 expected")),
+    };
+    settle(plan, &["fault_task", "fault_host"], verdict);
+}
+
+fn settle(plan: &mut Plan, programs: &[&str], failure: Option<String>) {
+    let Some(why) = failure else { return };
+    for name in programs {
+        if plan.probe(name).is_some_and(|p| p.attach()) {
+            plan.mark_broken(name, why.clone());
+        }
+    }
+}
