@@ -36,24 +36,21 @@ pub(crate) fn find(name: &str, upstream: &str) -> Result<Package> {
     let dir = paths::downloads();
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let architecture = proc::capture(Command::new("dpkg").arg("--print-architecture"))?;
-    let mut reached = 0;
     for suite in SUITES {
         for arch in ["all", architecture.as_str()] {
             let index = dir.join(format!("Packages-{suite}-{arch}.xz"));
-            // A suite without such an index is normal; no suite at all is a missing network.
-            if download(&format!("{mirror}/dists/{suite}/main/binary-{arch}/Packages.xz"), &index).is_err() {
-                continue;
+            match download(&format!("{mirror}/dists/{suite}/main/binary-{arch}/Packages.xz"), &index) {
+                Ok(()) => {}
+                // Refused by the server: a suite without such an index is normal.
+                Err(error) if error.to_string().contains("(22)") => continue,
+                Err(error) => return Err(error.context("Debian's archive cannot be reached")),
             }
-            reached += 1;
             let text = proc::capture(Command::new("xz").arg("-dc").arg(&index))?;
             fs::remove_file(&index).ok();
             if let Some(package) = pick(&text, name, upstream, suite, &mirror) {
                 return Ok(package);
             }
         }
-    }
-    if reached == 0 {
-        bail!("no Debian suite can be reached");
     }
     bail!("no Debian suite has {name} {upstream}")
 }
@@ -123,7 +120,7 @@ fn upstream_of(version: &str) -> &str {
 
 fn download(url: &str, to: &Path) -> Result<()> {
     let mut curl = Command::new("curl");
-    curl.args(["--fail", "--silent", "--show-error", "--location", "--retry", "2", "--connect-timeout", "10"]);
+    curl.args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "10"]);
     curl.args(["--max-time", "600", "--output"]).arg(to).arg(url);
     proc::capture(&mut curl).map(drop)
 }

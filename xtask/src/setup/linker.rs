@@ -25,7 +25,10 @@ pub(super) fn find() -> Result<Option<String>> {
 }
 
 pub(super) fn install() -> Result<()> {
-    let step = Step::start("bpf-linker", &format!("building {VERSION} (about 8 minutes on 2 cores, once per rustc)"));
+    let step = Step::start(
+        "bpf-linker",
+        &format!("building {VERSION} (1 minute on 2 idle cores, up to 10 on busy ones; once per rustc)"),
+    );
     // Its own target directory: kept after a failure, so the next try goes on where this one stopped.
     let build = paths::tools().join("build");
     let mut install = proc::cargo();

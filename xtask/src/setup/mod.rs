@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 
 use crate::progress::human;
 
@@ -61,7 +61,7 @@ pub(crate) fn ensure() -> Result<()> {
         let what = match (need.find)()? {
             Some(what) => what,
             None => {
-                (need.install)().with_context(missing)?;
+                (need.install)().map_err(missing)?;
                 match (need.find)()? {
                     Some(what) => what,
                     None => bail!("{} was installed but does not work; by hand: {}", need.name, need.by_hand),
@@ -75,13 +75,13 @@ pub(crate) fn ensure() -> Result<()> {
     Ok(())
 }
 
-/// One line: everything that is still missing and how to get it without us.
-fn missing() -> String {
+/// One line: everything that is still missing, why, and how to get it without us.
+fn missing(cause: Error) -> Error {
     let missing: Vec<_> = NEEDS.iter().filter(|need| !matches!((need.find)(), Ok(Some(_)))).collect();
     let names: Vec<_> = missing.iter().map(|need| need.name).collect();
     let by_hand: Vec<_> = missing.iter().map(|need| need.by_hand).collect();
-    format!(
-        "missing and not to be fetched: {}; connect this machine to the package registries and rerun `cargo xtask setup`, or by hand: {}",
+    anyhow!(
+        "missing: {} ({cause:#}); connect this machine to the package registries and rerun `cargo xtask setup`, or by hand: {}",
         names.join(", "),
         by_hand.join("; ")
     )
