@@ -29,7 +29,7 @@ pub(crate) fn main() -> Result<ExitCode> {
     }
     setup::ensure()?;
     let hour = Duration::from_secs(3600);
-    let step = Step::start("memtrace", "building the release binary (about 3 minutes the first time)");
+    let step = Step::start("memtrace", "building the release binary (1 to 3 minutes the first time)");
     proc::quiet(proc::cargo().args(["build", "--release", "-p", "memtrace"]), "demo-build", hour, &step)?;
     step.done("built");
     let step = Step::start("demo service", "building the Go program (about 20 s the first time)");

@@ -16,10 +16,12 @@ pub(crate) fn main() -> Result<ExitCode> {
     setup::ensure()?;
     // --target even for the host: without it RUSTFLAGS would reach proc macros, which cannot be static.
     let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let step = Step::start("dist", &format!("building memtrace for {target}, static (about 4 minutes)"));
+    let step = Step::start("dist", &format!("building memtrace for {target}, static (1 to 4 minutes)"));
     let mut build = proc::cargo();
     build.args(["build", "--release", "-p", "memtrace", "--target", &target]);
-    build.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    // Flags for this target alone: RUSTFLAGS would also reach the nested build of the eBPF object.
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
+    build.env_remove("RUSTFLAGS").env(flags, "-C target-feature=+crt-static");
     proc::quiet(&mut build, "dist-build", Duration::from_secs(3600), &step)?;
     let from = paths::cargo_target().join(&target).join("release/memtrace");
     let to = paths::root().join("target/dist/memtrace");
