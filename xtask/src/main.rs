@@ -1,1 +1,58 @@
-fn main() {}
+//! The workshop: everything that is done to this repository beyond `cargo build`.
+//!
+//! This file only dispatches. A new verb is one module, one `Verb` row and one `match` row.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod debian;
+mod demo;
+mod dist;
+mod paths;
+mod proc;
+mod progress;
+mod setup;
+mod suites;
+mod tally;
+mod tidy;
+mod workloads;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set up, show, test and release memtrace", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what building and testing need (idempotent)
+    Setup(setup::Args),
+    /// Trace a small Go service for 15 s and print its page-return ledger (root)
+    Demo,
+    /// Run every suite this machine can run; non-zero when anything fails (root)
+    Test,
+    /// What CI runs; --quick leaves out the suites that need root
+    Ci(ci::Args),
+    /// Check the import law and the size caps
+    Tidy,
+    /// Build one fully static binary into target/dist
+    Dist,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Setup(args) => setup::main(&args),
+        Verb::Demo => demo::main(),
+        Verb::Test => suites::main(true),
+        Verb::Ci(args) => ci::main(&args),
+        Verb::Tidy => tidy::main(),
+        Verb::Dist => dist::main(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

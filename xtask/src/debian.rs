@@ -1,0 +1,161 @@
+//! Reads Debian's package indices and unpacks one package, leaving apt's lists and dpkg's state alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{paths, proc};
+
+/// Searched in this order until the exact version turns up; backports and the newest suites have recent compilers.
+const SUITES: &[&str] = &[
+    "trixie-backports",
+    "sid",
+    "forky",
+    "forky-backports",
+    "trixie",
+    "bookworm-backports",
+    "experimental",
+    "bookworm",
+];
+
+/// One package of one suite.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) suite: String,
+    pub(crate) url: String,
+    pub(crate) sha256: String,
+}
+
+/// The package `name` whose upstream version is exactly `upstream`.
+pub(crate) fn find(name: &str, upstream: &str) -> Result<Package> {
+    let mirror = mirror()?;
+    let dir = paths::downloads();
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let architecture = proc::capture(Command::new("dpkg").arg("--print-architecture"))?;
+    for suite in SUITES {
+        for arch in ["all", architecture.as_str()] {
+            let index = dir.join(format!("Packages-{suite}-{arch}.xz"));
+            match download(&format!("{mirror}/dists/{suite}/main/binary-{arch}/Packages.xz"), &index) {
+                Ok(()) => {}
+                // Refused by the server: a suite without such an index is normal.
+                Err(error) if error.to_string().contains("(22)") => continue,
+                Err(error) => return Err(error.context("Debian's archive cannot be reached")),
+            }
+            let text = proc::capture(Command::new("xz").arg("-dc").arg(&index))?;
+            fs::remove_file(&index).ok();
+            if let Some(package) = pick(&text, name, upstream, suite, &mirror) {
+                return Ok(package);
+            }
+        }
+    }
+    bail!("no Debian suite has {name} {upstream}")
+}
+
+/// Downloads, checks and unpacks a package; the directory with its tree.
+pub(crate) fn fetch_and_unpack(package: &Package) -> Result<PathBuf> {
+    let dir = paths::downloads();
+    let deb = dir.join(format!("{}_{}.deb", package.name, package.version));
+    if sha256(&deb).ok().as_deref() != Some(package.sha256.as_str()) {
+        download(&package.url, &deb)?;
+        let got = sha256(&deb)?;
+        if got != package.sha256 {
+            fs::remove_file(&deb).ok();
+            bail!("{} {}: sha256 is {got}, expected {}", package.name, package.version, package.sha256);
+        }
+    }
+    let tree = dir.join(&package.name);
+    if tree.exists() {
+        fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
+    }
+    proc::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&tree))?;
+    Ok(tree)
+}
+
+/// The Debian archive among apt's configured sources.
+fn mirror() -> Result<String> {
+    let targets = proc::capture(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(COMPONENT)",
+        "Identifier: Packages",
+    ]))
+    .context("apt's sources cannot be read")?;
+    pick_mirror(&targets).context("apt has no Debian archive among its sources")
+}
+
+fn pick_mirror(targets: &str) -> Option<String> {
+    targets.lines().find_map(|line| {
+        let (uri, component) = line.split_once(' ')?;
+        let uri = uri.trim_end_matches('/');
+        (component == "main" && uri.ends_with("/debian")).then(|| uri.to_owned())
+    })
+}
+
+/// The stanza of exactly this upstream version in a Packages index.
+fn pick(index: &str, name: &str, upstream: &str, suite: &str, mirror: &str) -> Option<Package> {
+    index.split("\n\n").find_map(|stanza| {
+        let field = |key: &str| stanza.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+        let version = field("Package").filter(|found| *found == name).and_then(|_| field("Version"))?;
+        (upstream_of(version) == upstream).then(|| {
+            Some(Package {
+                name: name.to_owned(),
+                version: version.to_owned(),
+                suite: suite.to_owned(),
+                url: format!("{mirror}/{}", field("Filename")?),
+                sha256: field("SHA256")?.to_owned(),
+            })
+        })?
+    })
+}
+
+/// `1:1.95.0+dfsg1-2~bpo13+1` is upstream `1.95.0`.
+fn upstream_of(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    version.split(['+', '-', '~']).next().unwrap_or(version)
+}
+
+fn download(url: &str, to: &Path) -> Result<()> {
+    let mut curl = Command::new("curl");
+    curl.args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "10"]);
+    curl.args(["--max-time", "600", "--output"]).arg(to).arg(url);
+    proc::capture(&mut curl).map(drop)
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let line = proc::capture(Command::new("sha256sum").arg("--").arg(path))?;
+    line.split_whitespace().next().map(str::to_owned).context("sha256sum printed nothing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INDEX: &str = "Package: rust-src\nVersion: 1.94.1+dfsg1-1~bpo13+3\nFilename: pool/a.deb\nSHA256: aa\n\n\
+        Package: rust-src-web\nVersion: 1.95.0+dfsg1-2\nFilename: pool/w.deb\nSHA256: ww\n\n\
+        Package: rust-src\nVersion: 1.95.0+dfsg1-2~bpo13+1\nFilename: pool/b.deb\nSHA256: bb\n";
+
+    #[test]
+    fn exactly_the_asked_version_is_picked() {
+        let package = pick(INDEX, "rust-src", "1.95.0", "s", "http://m/debian").unwrap();
+        assert_eq!((package.url.as_str(), package.sha256.as_str()), ("http://m/debian/pool/b.deb", "bb"));
+        assert_eq!(pick(INDEX, "rust-src", "1.95", "s", "http://m/debian"), None);
+    }
+
+    #[test]
+    fn upstream_versions_lose_epoch_and_revision() {
+        assert_eq!(upstream_of("1:1.95.0+dfsg1-2"), "1.95.0");
+        assert_eq!(upstream_of("1.98.0-1"), "1.98.0");
+    }
+
+    #[test]
+    fn the_mirror_is_the_archive_not_security_or_others() {
+        let targets =
+            "http://x/debian-security/ main\nhttp://y/apt/ main\nhttp://x/debian/ contrib\nhttp://x/debian/ main";
+        assert_eq!(pick_mirror(targets).as_deref(), Some("http://x/debian"));
+        assert_eq!(pick_mirror("http://y/apt/ main"), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! Where things lie. Tools always live in `<workspace>/target`, because build scripts look there;
+//! cargo's own output follows `CARGO_TARGET_DIR`.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// The workspace root: of the cargo that runs us, else of the one that built us.
+pub(crate) fn root() -> PathBuf {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let manifest = Path::new(&manifest);
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// What setup installs.
+pub(crate) fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// Downloads, and what is unpacked from them.
+pub(crate) fn downloads() -> PathBuf {
+    root().join("target/setup")
+}
+
+/// The full output of every step.
+pub(crate) fn logs() -> PathBuf {
+    root().join("target/xtask")
+}
+
+/// The built Go programs.
+pub(crate) fn workloads() -> PathBuf {
+    root().join("target/workloads")
+}
+
+/// Cargo's output directory.
+pub(crate) fn cargo_target() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}
+
+/// Whether this process runs as root.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|owner| owner.uid() == 0)
+}

@@ -1,0 +1,26 @@
+//! The Go programs under `tests/workloads`, built with the toolchain that setup provides.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::paths;
+
+/// The toolchain; a stable path, whatever lies behind it.
+pub(crate) fn go_binary() -> PathBuf {
+    paths::tools().join("go/bin/go")
+}
+
+/// `go build` of one package, or of all with `./...`, into `target/workloads`.
+pub(crate) fn build(package: &str) -> Command {
+    let output = match package {
+        "./..." => paths::workloads().join(""),
+        one => paths::workloads().join(Path::new(one).file_name().unwrap_or_default()),
+    };
+    let mut go = Command::new(go_binary());
+    go.current_dir(paths::root().join("tests/workloads"));
+    go.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=mod");
+    // An inherited GOROOT would mix two toolchains.
+    go.env_remove("GOROOT").env("GOCACHE", paths::root().join("target/go-cache"));
+    go.args(["build", "-o"]).arg(output).arg(package);
+    go
+}
