@@ -2,7 +2,6 @@
 use memtrace::host::Host;
 use memtrace::host::plan::Want;
 use memtrace::sink::doctor::{write_json, write_text};
-use memtrace_common::params::Switches;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -11,7 +10,6 @@ fn main() -> io::Result<()> {
     let host = Host::read();
     let read = start.elapsed();
     let (params, missing) = host.params(bytemuck::Zeroable::zeroed());
-    let _: Switches = params.switches;
     let plan = host.plan(&params, &missing, &Want::default());
     let planned = start.elapsed() - read;
     let mut out = io::stdout().lock();
