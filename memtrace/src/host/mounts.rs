@@ -110,7 +110,8 @@ pub fn cgroup_facts(mounts: &[Mount], memberships: &[Membership], v2_controllers
 /// The directory of a cgroup: a container may mount only its own part.
 fn directory(mount: &Mount, path: &str) -> PathBuf {
     let inside = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(path));
-    mount.point.join(inside.strip_prefix("/").unwrap_or(inside))
+    // Component by component: joining "" would leave a slash at the end.
+    mount.point.iter().chain(inside.strip_prefix("/").unwrap_or(inside)).collect()
 }
 
 #[cfg(test)]
@@ -154,6 +155,12 @@ mod tests {
         let members = parse_memberships("4:memory:/docker/abc/inner\n");
         let facts = cgroup_facts(&parse_mountinfo(mount), &members, None);
         assert_eq!(facts.own_path.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/inner")));
+    }
+
+    #[test]
+    fn the_root_cgroup_is_the_mount_itself() {
+        let facts = cgroup_facts(&parse_mountinfo(UNIFIED), &parse_memberships("0::/\n"), Some("memory"));
+        assert_eq!(facts.own_path.map(|p| p.display().to_string()).as_deref(), Some("/sys/fs/cgroup"));
     }
 
     #[test]

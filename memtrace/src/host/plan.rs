@@ -150,7 +150,7 @@ impl Plan {
     }
 }
 
-const RIGHTS: &str = "run as root, or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep memtrace";
+const RIGHTS: &str = "run as root, or setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep memtrace";
 const MOUNT: &str = "mount -t tracefs nodev /sys/kernel/tracing";
 const NEW_KERNEL: &str = "use a kernel of 5.10 or later, built with CONFIG_DEBUG_INFO_BTF=y";
 
@@ -184,7 +184,10 @@ fn blockers(facts: &Facts) -> Vec<Obstacle> {
     match &facts.tracefs {
         Access::Readable => {}
         Access::Absent => out.push(obstacle(Verdict::Unsupported, "tracefs is not mounted", MOUNT)),
-        Access::Denied => out.push(obstacle(Verdict::NotPermitted, "tracefs is not readable", RIGHTS)),
+        Access::Denied => {
+            let fix = if facts.euid == 0 { "give the container /sys/kernel/tracing to read" } else { RIGHTS };
+            out.push(obstacle(Verdict::NotPermitted, "tracefs is not readable", fix));
+        }
         Access::Broken(why) => out.push(obstacle(Verdict::Broken, why, MOUNT)),
     }
     if !facts.initial_pid_namespace {
@@ -228,7 +231,6 @@ fn missing_obstacle(missing: &[Missing], program: &Program) -> Option<Obstacle> 
 
 fn notes(facts: &Facts, missing: &[Missing]) -> Vec<String> {
     let mut out = Vec::new();
-    let full = facts.has_capability("CAP_SYS_ADMIN");
     if !facts.has_capability("CAP_SYS_PTRACE") {
         out.push("without CAP_SYS_PTRACE: no Go heap and no smaps of other users' processes".into());
     }
@@ -237,9 +239,6 @@ fn notes(facts: &Facts, missing: &[Missing]) -> Vec<String> {
         if facts.version < (5, 11) {
             out.push("kernels before 5.11 charge BPF maps to RLIMIT_MEMLOCK: raise it, or loading may fail".into());
         }
-    }
-    if facts.lockdown.as_deref() == Some("integrity") && !full {
-        out.push("kernel lockdown (integrity): reading is allowed, some hooks may not be".into());
     }
     if facts.cgroup.memory_path.is_none() {
         out.push("no cgroup accounts memory here: no container figures".into());

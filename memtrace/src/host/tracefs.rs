@@ -68,7 +68,7 @@ impl Format {
     }
 }
 
-/// `field:unsigned long nr;	offset:8;	size:8;	signed:0;`
+/// `field:unsigned long nr; offset:8; size:8; signed:0;`, tabs between.
 fn parse_field(line: &str) -> Option<Field> {
     let mut declaration = None;
     let (mut offset, mut size, mut signed) = (None, None, false);

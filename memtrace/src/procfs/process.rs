@@ -42,6 +42,15 @@ impl Stat {
     }
 }
 
+impl Stat {
+    /// Is this the process that the kernel side dates `start_boottime_ns` exactly? /proc shows whole ticks. Outside a time
+    /// namespace.
+    pub fn started_at(&self, start_boottime_ns: u64) -> bool {
+        let tick_ns = NS_PER_S / ::procfs::ticks_per_second().max(1);
+        start_boottime_ns / tick_ns * tick_ns == self.start_boottime_ns
+    }
+}
+
 /// What a process holds, from `/proc/PID/status`; sizes in bytes, `None` where it has no memory (kernel thread, zombie).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -109,6 +118,7 @@ mod tests {
         assert_eq!(stat.comm, "a) b (c)");
         assert_eq!((stat.state, stat.parent, stat.is_kernel_thread), ('S', 1, false));
         assert_eq!(stat.start_boottime_ns, 123_450_000_000);
+        assert!(stat.started_at(123_459_999_999) && !stat.started_at(123_460_000_000));
         let kernel = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0 0\n";
         assert!(Stat::parse(kernel, 100).unwrap().is_kernel_thread);
         for end in 0..STAT.len() {

@@ -187,3 +187,25 @@ fn this_kernel_is_read() {
         assert_eq!(btf.enumerator("MM_ANONPAGES"), Some(1));
     }
 }
+
+#[test]
+fn this_kernel_damaged_never_panics() {
+    let Ok(bytes) = std::fs::read(VMLINUX) else { return };
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..10 {
+        let mut hostile = bytes.clone();
+        // Few enough that most copies still parse.
+        for _ in 0..3 {
+            let at = random(hostile.len());
+            hostile[at] = random(256) as u8;
+        }
+        if let Ok(btf) = Btf::parse(hostile) {
+            let _ = (btf.field("task_struct", "signal"), btf.field("mm_struct", "rss_stat.count"));
+            let _ = (btf.field_type("mm_struct", "rss_stat"), btf.enumerator("MM_ANONPAGES"));
+        }
+    }
+}

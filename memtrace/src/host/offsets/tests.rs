@@ -37,7 +37,8 @@ fn kernel(old: bool) -> Btf {
 }
 
 fn saved(mark_victim: &'static str) -> Saved {
-    Saved(vec![mark_victim, RECLAIM_BEGIN_7_3, RECLAIM_END_6_18, ENTER_MADVISE, EXIT_MADVISE])
+    let reclaim = [RECLAIM_BEGIN_7_3, RECLAIM_END_6_18, DIRECT_BEGIN_6_18, DIRECT_END_6_18];
+    Saved([mark_victim, ENTER_MADVISE, EXIT_MADVISE].into_iter().chain(reclaim).collect())
 }
 
 #[test]
@@ -61,6 +62,7 @@ fn new_kernels_have_percpu_counters() {
     assert_eq!(p.cgroup.memory_subsys, 4);
     assert_eq!((p.trace.sys_enter_args, p.trace.sys_exit_ret), (24, 16), "BTF before the format file");
     assert_eq!((p.trace.memcg_begin_order, p.trace.memcg_end_reclaimed), (24, 8));
+    assert_eq!((p.trace.direct_begin_order, p.trace.direct_end_reclaimed), (8, 8));
     assert_eq!((p.trace.victim_oom_score_adj, p.trace.victim_page_tables), (64, 56));
     assert!(missing.iter().any(|m| m.what == "task_struct.pid" && m.needed_by.contains(&"sig_generate")));
 }

@@ -118,7 +118,7 @@ fn each_obstacle_has_its_verdict_and_a_fix() {
             "not mounted",
             "mount -t",
         ),
-        (Facts { tracefs: Access::Denied, tracepoints: None, ..good() }, Verdict::NotPermitted, "tracefs", "root"),
+        (Facts { tracefs: Access::Denied, tracepoints: None, ..good() }, Verdict::NotPermitted, "tracefs", "container"),
         (Facts { btf: Access::Absent, ..good() }, Verdict::Unsupported, "BTF", "CONFIG_DEBUG_INFO_BTF"),
         (Facts { btf: Access::Broken("ends early".into()), ..good() }, Verdict::Broken, "ends early", "report"),
         (Facts { version: (5, 4), release: "5.4.0".into(), ..good() }, Verdict::Unsupported, "5.4.0", "5.10"),

@@ -6,6 +6,8 @@ pub(crate) const MARK_VICTIM_6_18: &str = include_str!("formats/mark_victim-6.18
 pub(crate) const RECLAIM_BEGIN_6_18: &str = include_str!("formats/mm_vmscan_memcg_reclaim_begin-6.18.txt");
 pub(crate) const RECLAIM_BEGIN_7_3: &str = include_str!("formats/mm_vmscan_memcg_reclaim_begin-7.3.txt");
 pub(crate) const RECLAIM_END_6_18: &str = include_str!("formats/mm_vmscan_memcg_reclaim_end-6.18.txt");
+pub(crate) const DIRECT_BEGIN_6_18: &str = include_str!("formats/mm_vmscan_direct_reclaim_begin-6.18.txt");
+pub(crate) const DIRECT_END_6_18: &str = include_str!("formats/mm_vmscan_direct_reclaim_end-6.18.txt");
 pub(crate) const ENTER_MADVISE: &str = include_str!("formats/sys_enter_madvise-6.18.txt");
 pub(crate) const EXIT_MADVISE: &str = include_str!("formats/sys_exit_madvise-6.18.txt");
 
