@@ -1,0 +1,6 @@
+//! Snapshots and events to output. Each sink owns its output types and their schema version.
+pub mod json;
+pub mod text;
+mod trace;
+
+pub use trace::{Frame, TraceLine};
