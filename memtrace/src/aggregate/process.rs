@@ -136,7 +136,7 @@ impl Process {
 
     fn apply_task(&mut self, event: &TaskEvent) {
         self.interval.active = true;
-        let comm = text(&event.comm);
+        let comm = event.comm_text();
         match event.what {
             TaskWhat::Kill { sender_tgid, .. } => {
                 self.killer = Some((sender_tgid, comm));
@@ -189,10 +189,4 @@ fn add_refaults(into: &mut Option<Box<Refaults>>, other: Option<&Refaults>) {
         (Some(into), Some(other)) => refault::add(into, other),
         (into, Some(other)) => *into = Some(Box::new(other.clone())),
     }
-}
-
-/// The kernel's NUL-padded bytes as text.
-fn text(comm: &[u8]) -> String {
-    let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
-    String::from_utf8_lossy(&comm[..end]).into_owned()
 }

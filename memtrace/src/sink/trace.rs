@@ -53,9 +53,3 @@ pub(super) fn family_and_op(event: &Event) -> Option<(&'static str, &'static str
         Event::Sample(_) => return None,
     })
 }
-
-/// The kernel's NUL-padded bytes as text.
-pub(super) fn comm_text(comm: &[u8]) -> String {
-    let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
-    String::from_utf8_lossy(&comm[..end]).into_owned()
-}

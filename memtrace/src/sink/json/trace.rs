@@ -163,7 +163,7 @@ fn oom_detail(allocator_pid: u32, what: &OomWhat) -> Value {
 }
 
 fn task_detail(event: &crate::event::TaskEvent) -> Value {
-    let name = crate::sink::trace::comm_text(&event.comm);
+    let name = event.comm_text();
     match event.what {
         TaskWhat::Fork { parent_tgid } => json!({"parent_pid": parent_tgid, "task_comm": name}),
         TaskWhat::Exec { rss_bytes } => json!({"rss_bytes": rss_bytes, "task_comm": name}),
