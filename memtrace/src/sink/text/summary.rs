@@ -57,9 +57,12 @@ fn write_process(out: &mut impl Write, style: Style, p: &ProcessSnapshot) -> io:
         0 => "0".to_owned(),
         stalls => format!("{} in {} stalls", duration(p.reclaim_stall_ns), count(stalls)),
     };
-    let gap = p.gap_bytes.map_or_else(|| "-".to_owned(), signed_size);
-    let retained = maybe(p.retained_idle_bytes);
-    writeln!(out, "  retained idle {retained}   gap {gap}   page faults {faults}   reclaim stall {stall}")?;
+    if p.heap.is_some() {
+        let gap = p.gap_bytes.map_or_else(|| "-".to_owned(), signed_size);
+        let retained = maybe(p.retained_idle_bytes);
+        writeln!(out, "  retained idle {retained} (idle - released)   gap {gap} (RSS - in use)")?;
+    }
+    writeln!(out, "  page faults {faults}   reclaim stall {stall}")?;
     if let Some(end) = end_line(p) {
         let end = format!("  {end}");
         writeln!(out, "{}", if p.oom_killed { style.alarm(&end) } else { end })?;
@@ -171,6 +174,13 @@ fn end_line(p: &ProcessSnapshot) -> Option<String> {
     })
 }
 
+/// A blank inside a figure: no line is broken there.
+const GLUE: char = '\u{a0}';
+
+fn glued(figure: &str) -> String {
+    figure.replace(' ', &GLUE.to_string())
+}
+
 /// The answer to the main question.
 fn sentence(p: &ProcessSnapshot) -> String {
     let asked = p.advise.iter().filter(|(name, _)| is_giving(name)).map(|(_, call)| call.asked_bytes);
@@ -179,25 +189,30 @@ fn sentence(p: &ProcessSnapshot) -> String {
     let mut text = match (asked, p.returned_bytes) {
         (0, Some(0)) => "It gave nothing back".to_owned(),
         (_, Some(returned)) => {
-            format!("It gave back {}, the kernel took {}", size(asked), maybe_about(Some(returned), about))
+            format!(
+                "It gave back {}, the kernel took {}",
+                glued(&size(asked)),
+                glued(&maybe_about(Some(returned), about))
+            )
         }
-        (_, None) => format!("It gave back {}; what the kernel took could not be measured", size(asked)),
+        (_, None) => format!("It gave back {}; what the kernel took could not be measured", glued(&size(asked))),
     };
     match (p.refaulted_bytes, p.returned_bytes) {
         (Some(0), Some(returned)) if returned > 0 => text.push_str(", nothing came back"),
         (Some(back), _) if back > 0 => {
-            let within = p.time_to_refault.and_then(|t| t.within_1s_ratio).map(percent);
-            let within = within.map(|share| format!(" ({share} within 1 s)")).unwrap_or_default();
-            text.push_str(&format!(", {} came straight back{within}", size(back)));
+            let ratio = p.time_to_refault.and_then(|t| t.within_1s_ratio);
+            let soon = if ratio.is_some_and(|ratio| ratio >= 0.5) { "straight " } else { "" };
+            let within = ratio.map(|r| format!(" ({} within 1{GLUE}s)", glued(&percent(r)))).unwrap_or_default();
+            text.push_str(&format!(", {} came {soon}back{within}", glued(&size(back))));
         }
         (None, Some(returned)) if returned > 0 => text.push_str(", whether it came back was not watched"),
         _ => {}
     }
     if let Some(lazy) = p.lazy_bytes.filter(|lazy| *lazy > 0) {
-        text.push_str(&format!("; {} is still charged until the kernel wants it (MADV_FREE)", size(lazy)));
+        text.push_str(&format!("; {} is still charged until the kernel wants it (MADV_FREE)", glued(&size(lazy))));
     }
     if let Some(idle) = p.retained_idle_bytes {
-        let held = if idle == 0 { "nothing".to_owned() } else { size(idle) };
+        let held = if idle == 0 { "nothing".to_owned() } else { glued(&size(idle)) };
         text.push_str(&format!("; Go {} {held} idle", if p.exit.is_some() { "held" } else { "still holds" }));
     }
     text.push('.');
@@ -212,7 +227,7 @@ fn is_giving(name: &str) -> bool {
 fn wrapped(out: &mut impl Write, first: &str, indent: &str, text: &str) -> io::Result<()> {
     let mut line = first.to_owned();
     let mut empty = true;
-    for word in text.split_whitespace() {
+    for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
         if !empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
             writeln!(out, "{line}")?;
             line = indent.to_owned();
@@ -221,7 +236,7 @@ fn wrapped(out: &mut impl Write, first: &str, indent: &str, text: &str) -> io::R
         if !empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word.replace(GLUE, " "));
         empty = false;
     }
     writeln!(out, "{line}")
