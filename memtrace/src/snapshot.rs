@@ -2,6 +2,7 @@
 use crate::account::Account;
 use crate::event::TargetId;
 
+/// Which stretch of time a snapshot is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotKind {
     /// Since the last tick.
@@ -10,6 +11,7 @@ pub enum SnapshotKind {
     Summary,
 }
 
+/// Everything known about that stretch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub kind: SnapshotKind,
@@ -45,6 +47,7 @@ impl ReadBy {
     }
 }
 
+/// The Go build of an executable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoBuild {
     /// As in the binary: `go1.26.0`.
@@ -72,6 +75,7 @@ impl ReturnedBy {
     }
 }
 
+/// One process, or the one entry that many folded processes share.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessSnapshot {
     pub target: TargetId,
@@ -168,6 +172,7 @@ pub struct TimeToRefault {
     pub within_1s_ratio: Option<f64>,
 }
 
+/// A quantity at the start of the stretch, at its highest and at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanSnapshot {
     pub start_bytes: Option<u64>,
@@ -175,6 +180,7 @@ pub struct SpanSnapshot {
     pub end_bytes: Option<u64>,
 }
 
+/// Go's heap: in use, idle (free + released), released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeapSnapshot {
     pub inuse: SpanSnapshot,
@@ -182,12 +188,14 @@ pub struct HeapSnapshot {
     pub released: SpanSnapshot,
 }
 
+/// Who sent the SIGKILL a process died of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KilledBy {
     Oom,
     Process { pid: u32, comm: String },
 }
 
+/// How a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitSnapshot {
     /// Exactly one of the two is known.

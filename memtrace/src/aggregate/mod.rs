@@ -21,6 +21,7 @@ use crate::snapshot::{GoBuild, Snapshot, SnapshotKind};
 use process::Process;
 use std::collections::HashMap;
 
+/// Where the window begins and how much is remembered.
 #[derive(Clone, Copy, Debug)]
 pub struct AggregateConfig {
     /// CLOCK_MONOTONIC at which the window begins.
@@ -74,6 +75,7 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
+    /// Empty, with the window beginning at `config.start_ns`.
     pub fn new(config: AggregateConfig) -> Self {
         let mut others = Process::new(0, None);
         others.comm = Some("(others)".to_owned());

@@ -146,7 +146,7 @@ impl Process {
             TaskWhat::Exec { rss_bytes } => {
                 self.observe_rss(event.meta.t_ns, rss_bytes);
                 // another program: its predecessor's heap is gone, and its VmHWM starts at nothing
-                self.both(|level| level.heap = Default::default());
+                self.both(|level| level.heap.end_before(event.meta.t_ns));
                 self.lazy_bytes = None;
                 self.hwm_bytes = Some(0);
             }

@@ -60,6 +60,13 @@ impl HeapSpans {
         self.observe(t_ns, go.heap_inuse_bytes, idle_bytes, go.heap_released_bytes);
     }
 
+    /// Another program runs since `t_ns`: what was seen before it is not its heap.
+    pub(super) fn end_before(&mut self, t_ns: u64) {
+        if self.inuse.end.is_some_and(|(seen_ns, _)| seen_ns <= t_ns) {
+            *self = Self::default();
+        }
+    }
+
     pub(super) fn next(&self) -> Self {
         Self { inuse: self.inuse.next(), idle: self.idle.next(), released: self.released.next() }
     }

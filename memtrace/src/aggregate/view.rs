@@ -50,7 +50,7 @@ pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
         faults,
         reclaim_stalls: level.reclaim_stalls,
         reclaim_stall_ns: level.reclaim_stall_ns,
-        oom_killed: process.oom_killed,
+        oom_killed: process.oom_killed || process.folded_oom_killed > 0,
         exit: process.exit(),
         notes: Vec::new(),
     };

@@ -97,7 +97,7 @@ fn unmapped_bytes_follow_the_rule_for_each_kind_of_knowledge() {
     const RSS: u32 = flags::RSS;
     const BUSY: u32 = flags::RSS | flags::CONCURRENT;
     let nomem = Call { result: -12, ..call(8, 100, 97, 8) };
-    let cases: &[(&str, AdviseRecord, (Option<u64>, bool))] = &[
+    let cases = [
         ("alone", advise(RSS, advice::DONTNEED, call(8, 100, 92, 8)), (Some(8), false)),
         ("alone, half resident", advise(RSS, advice::DONTNEED, call(8, 100, 96, 4)), (Some(4), false)),
         ("growth is not a return", advise(RSS, advice::DONTNEED, call(8, 100, 120, 0)), (Some(0), false)),
@@ -115,7 +115,7 @@ fn unmapped_bytes_follow_the_rule_for_each_kind_of_knowledge() {
         ("length 0", advise(BUSY, advice::DONTNEED, call(0, 100, 92, 0)), (Some(0), false)),
     ];
     for (name, record, expected) in cases {
-        assert_eq!(unmapped(record), *expected, "{name}");
+        assert_eq!(unmapped(&record), expected, "{name}");
     }
 }
 

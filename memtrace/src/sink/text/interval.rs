@@ -1,6 +1,6 @@
 //! The line every `-i`.
 use super::Style;
-use super::units::{maybe, maybe_about, size, who};
+use super::units::{count, maybe, maybe_about, size, who};
 use crate::snapshot::{ProcessSnapshot, ReturnedBy, Snapshot};
 use std::io::{self, Write};
 
@@ -14,12 +14,13 @@ pub struct IntervalText {
     style: Style,
     start_ns: u64,
     lines_to_header: usize,
+    lost: u64,
 }
 
 impl IntervalText {
     /// `start_ns`: CLOCK_MONOTONIC of time 0.
     pub fn new(style: Style, start_ns: u64) -> Self {
-        Self { style, start_ns, lines_to_header: 0 }
+        Self { style, start_ns, lines_to_header: 0, lost: 0 }
     }
 
     /// One line per process, with a header now and then.
@@ -44,6 +45,12 @@ impl IntervalText {
             let bytes = rest.iter().filter_map(|p| p.returned_bytes).fold(0, u64::saturating_add);
             let more = format!("{:>9}  and {} more, which returned {}", "", rest.len(), size(bytes));
             writeln!(out, "{}", self.style.dim(&more))?;
+        }
+        let lost = snapshot.account.lost();
+        if lost > self.lost {
+            self.lost = lost;
+            let loss = format!("{:>9}  !! {} events lost so far", "", count(lost));
+            writeln!(out, "{}", self.style.alarm(&loss))?;
         }
         Ok(())
     }

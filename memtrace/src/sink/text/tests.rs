@@ -210,6 +210,16 @@ fn a_crowd_is_cut_to_the_ones_that_returned_most_and_counted() {
 }
 
 #[test]
+fn a_loss_is_said_once_when_it_happens() {
+    let mut lines = IntervalText::new(PLAIN, 0);
+    let mut at = snapshot(SnapshotKind::Interval, vec![service()]);
+    at.account = lossy();
+    let mut next = || text(|out| lines.write(out, &at));
+    assert!(next().ends_with("!! 69 events lost so far\n"));
+    assert!(!next().contains("lost"));
+}
+
+#[test]
 fn colour_is_only_paint() {
     let painted = text(|out| write_account(out, Style { color: true }, &lossy()));
     assert!(painted.starts_with("\x1b[1;31m!! LOST"));
@@ -259,8 +269,8 @@ fn trace_text() -> String {
         },
         Frame { function: None, file: None, line: None },
     ];
-    let advise = AdviseEvent { meta, call: call.clone(), advice: advice::DONTNEED, process_madvise: false };
-    let failed = Call { result: -12, go: None, approximate: false, unmapped_bytes: None, ..call.clone() };
+    let advise = AdviseEvent { meta, call, advice: advice::DONTNEED, process_madvise: false };
+    let failed = Call { result: -12, go: None, approximate: false, unmapped_bytes: None, ..call };
     let map = |op, call: Call, new, delta| MapEvent {
         meta,
         call,
@@ -282,9 +292,9 @@ fn trace_text() -> String {
         t.write(&mut out, &TraceLine { event: &event, comm: Some("allocd"), stack }).unwrap();
     };
     write(Event::Advise(advise.clone()), Some(&frames));
-    write(Event::Advise(AdviseEvent { call: failed.clone(), process_madvise: true, ..advise }), None);
-    write(Event::Map(map(MapOp::Mmap, call.clone(), None, None)), None);
-    write(Event::Map(map(MapOp::Mremap, call.clone(), Some(8 * MIB), None)), None);
+    write(Event::Advise(AdviseEvent { call: failed, process_madvise: true, ..advise }), None);
+    write(Event::Map(map(MapOp::Mmap, call, None, None)), None);
+    write(Event::Map(map(MapOp::Mremap, call, Some(8 * MIB), None)), None);
     write(Event::Map(map(MapOp::Brk, Call { length_bytes: 0, ..call }, None, Some(135_168))), None);
     write(
         Event::Oom(OomEvent {

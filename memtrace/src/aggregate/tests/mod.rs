@@ -1,3 +1,5 @@
+mod bounds;
+
 use super::*;
 use crate::event::*;
 use crate::snapshot::*;
@@ -122,7 +124,7 @@ fn the_ledger_counts_each_kind_exactly() {
 #[test]
 fn freed_wins_where_it_was_measured() {
     let thp = Call { freed_bytes: Some(0), resident_bytes: Some(8 * PAGE), ..call(8, 8) };
-    let p = one(&[advise(1, 1, advice::DONTNEED, thp.clone())]);
+    let p = one(&[advise(1, 1, advice::DONTNEED, thp)]);
     assert_eq!((p.returned_bytes, p.returned_by), (Some(0), Some(ReturnedBy::Freed)));
     assert_eq!((row(&p, "dontneed").unmapped_bytes, row(&p, "dontneed").freed_bytes), (Some(8 * PAGE), Some(0)));
     assert_eq!(p.effectiveness_ratio, Some(0.0));
@@ -296,106 +298,4 @@ fn events_of_nobody_known_still_count_and_pids_never_mix() {
         got,
         [(0, Some(55), 0, true), (0, Some(1000), 0, true), (7, Some(1007), 1, false), (8, Some(1007), 1, false)]
     );
-}
-
-#[test]
-fn too_many_processes_fold_the_quietest_exited_and_lose_no_byte() {
-    let mut a = aggregator(4);
-    for target in 1..=3 {
-        a.apply(&advise(target, u64::from(target), advice::DONTNEED, call(1, 1)));
-        a.apply(&observed(ProcessSample { faults: Some(2), refaults: Some(refaults(1)), ..sample(target, 9) }));
-        a.apply(&exit(target, u64::from(20 - target), 9));
-    }
-    a.apply(&oom(2, 2));
-    for target in 4..=6 {
-        a.apply(&advise(target, 30, advice::DONTNEED, call(1, 1)));
-    }
-    let snapshot = a.finish(40, Account::default());
-    assert_eq!(a.process_count(), 4);
-    let targets: Vec<_> = snapshot.processes.iter().map(|p| (p.target, p.processes)).collect();
-    assert_eq!(targets, [(1, 1), (4, 1), (5, 1), (6, 1), (0, 2)]);
-    let others = snapshot.processes.last().unwrap();
-    assert_eq!((others.pid, others.comm.as_deref(), others.faults), (None, Some("(others)"), Some(4)));
-    assert_eq!((others.returned_bytes, others.refaulted_bytes), (Some(2 * PAGE), Some(2 * PAGE)));
-    assert!(others.notes[0].contains("1 of the 2 folded processes were OOM-killed"), "{:?}", others.notes);
-    assert!(snapshot.notes[0].starts_with("2 exited processes are shown together"), "{:?}", snapshot.notes);
-    let interval = a.tick(41, Account::default());
-    let returned: u64 = interval.processes.iter().filter_map(|p| p.returned_bytes).sum();
-    assert_eq!(returned, 6 * PAGE);
-}
-
-#[test]
-fn living_processes_are_never_folded_and_the_overflow_is_counted() {
-    let mut a = aggregator(2);
-    for target in 1..=4 {
-        a.apply(&advise(target, 1, advice::DONTNEED, call(1, 1)));
-    }
-    let snapshot = a.finish(2, Account::default());
-    let returned: u64 = snapshot.processes.iter().filter_map(|p| p.returned_bytes).sum();
-    assert_eq!((snapshot.processes.len(), returned), (3, 4 * PAGE));
-    assert!(snapshot.notes[0].starts_with("2 events of processes beyond the first 2"), "{:?}", snapshot.notes);
-}
-
-#[test]
-fn a_forgotten_target_leaves_nothing() {
-    let mut a = apply_all(&[advise(1, 1, advice::DONTNEED, call(1, 1))]);
-    a.forget(1);
-    a.apply(&observed(ProcessSample { faults: Some(1), ..sample(1, 2) }));
-    assert!(a.finish(3, Account::default()).processes.is_empty());
-}
-
-#[test]
-fn hostile_advice_values_cannot_grow_a_process() {
-    let mut a = aggregator(4);
-    (0..10_000).for_each(|n| a.apply(&advise(1, 1, 1000 + n, call(1, 0))));
-    let p = a.finish(2, Account::default()).processes.remove(0);
-    assert!(p.advise.len() <= 41, "{}", p.advise.len());
-    assert_eq!(p.advise.iter().map(|(_, call)| call.calls).sum::<u64>(), 10_000);
-    assert!(size_of::<Process>() <= 2560, "{}: update the module documentation", size_of::<Process>());
-}
-
-#[test]
-fn order_across_processes_and_batches_does_not_matter() {
-    let mut state = 0x2545_F491_4F6C_DD1D_u64;
-    let mut next = move |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
-    let streams: Vec<Vec<Event>> = (1..=8)
-        .map(|target| {
-            let mut events = Vec::new();
-            for t in 0..100 {
-                let pages = next(50);
-                let c = Call { duration_ns: next(1 << 20), rss_after_bytes: Some(next(1 << 30)), ..call(pages, pages) };
-                events.push(match next(3) {
-                    0 => map(target, t, MapOp::Munmap, c),
-                    1 => advise(target, t, advice::DONTNEED, c),
-                    _ => advise(target, t, advice::FREE, c),
-                });
-            }
-            events
-        })
-        .collect();
-    let expected = apply_all(&streams.concat()).finish(1000, Account::default());
-    for _ in 0..20 {
-        let mut queues: Vec<_> = streams.iter().map(|s| s.iter()).collect();
-        let mut mixed = Vec::new();
-        while !queues.is_empty() {
-            let at = next(queues.len() as u64) as usize;
-            match queues[at].next() {
-                Some(event) => mixed.push(event.clone()),
-                None => drop(queues.swap_remove(at)),
-            }
-        }
-        let mut a = apply_all(&[]);
-        for event in &mixed {
-            a.apply(event);
-            if next(50) == 0 {
-                a.tick(next(1000), Account::default());
-            }
-        }
-        assert_eq!(a.finish(1000, Account::default()), expected);
-    }
 }
