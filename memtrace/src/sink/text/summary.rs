@@ -42,6 +42,11 @@ pub fn write_summary(out: &mut impl Write, style: Style, snapshot: &Snapshot) ->
 }
 
 fn write_process(out: &mut impl Write, style: Style, p: &ProcessSnapshot) -> io::Result<()> {
+    if p.target == 0 && p.pid.is_some() {
+        // a victim elsewhere on the host: nothing else is known about it
+        writeln!(out, "{}", style.bold(&format!("{}  not a target", who(p))))?;
+        return end_line(p).map_or(Ok(()), |end| writeln!(out, "  {}", style.alarm(&end)));
+    }
     let runtime = match &p.go {
         Some(go) => format!("{} (read by {})", clean(&go.version, 24), go.read_by.name()),
         None if p.heap.is_some() => "Go".to_owned(),

@@ -152,13 +152,14 @@ fn extreme() -> ProcessSnapshot {
 
 /// Not a Go process, no faults tracked, nothing done.
 fn unknown() -> ProcessSnapshot {
-    ProcessSnapshot { pid: Some(9), processes: 1, returned_bytes: Some(0), ..ProcessSnapshot::default() }
+    ProcessSnapshot { target: 8, pid: Some(9), processes: 1, returned_bytes: Some(0), ..ProcessSnapshot::default() }
 }
 
 /// GODEBUG=madvdontneed=0, then the OOM killer.
 fn killed() -> ProcessSnapshot {
     let free = CallSnapshot { calls: 5, asked_bytes: 32 * MIB, unmapped_bytes: Some(0), ..CallSnapshot::default() };
     ProcessSnapshot {
+        target: 9,
         pid: Some(77),
         comm: Some("leaky".into()),
         processes: 1,
@@ -217,6 +218,14 @@ fn a_loss_is_said_once_when_it_happens() {
     let mut next = || text(|out| lines.write(out, &at));
     assert!(next().ends_with("!! 69 events lost so far\n"));
     assert!(!next().contains("lost"));
+}
+
+#[test]
+fn a_victim_that_was_no_target_has_no_ledger() {
+    let out = summary(vec![ProcessSnapshot { target: 0, exit: None, ..killed() }]);
+    let expected =
+        "77/leaky  not a target\n  OOM: the kernel's OOM killer chose this process; its end was not seen\n\n";
+    assert!(out.contains(expected), "{out}");
 }
 
 #[test]
