@@ -177,3 +177,11 @@ impl Event {
         }
     }
 }
+
+impl TaskEvent {
+    /// The NUL-padded name as text.
+    pub fn comm_text(&self) -> String {
+        let end = self.comm.iter().position(|byte| *byte == 0).unwrap_or(COMM_BYTES);
+        String::from_utf8_lossy(&self.comm[..end]).into_owned()
+    }
+}

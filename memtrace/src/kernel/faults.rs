@@ -22,7 +22,7 @@ impl Kernel {
         let mut refused = None;
         for scan in 0..RESCANS {
             let fresh: Vec<u32> =
-                process::tids(tgid).unwrap_or_default().into_iter().filter(|tid| seen.insert(*tid)).collect();
+                process::threads(tgid).unwrap_or_default().into_iter().filter(|tid| seen.insert(*tid)).collect();
             if fresh.is_empty() {
                 break;
             }

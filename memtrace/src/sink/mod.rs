@@ -1,2 +1,7 @@
-//! Outputs: each owns its types and its schema version.
+//! Snapshots and events to output. Each sink owns its output types and their schema version.
 pub mod doctor;
+pub mod json;
+pub mod text;
+mod trace;
+
+pub use trace::{Frame, TraceLine};

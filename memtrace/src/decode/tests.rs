@@ -1,0 +1,227 @@
+use super::*;
+use crate::event::{MapOp, OomWhat, TaskWhat};
+use memtrace_common::advice;
+use memtrace_common::header::flags;
+use memtrace_common::records::*;
+
+const PAGE: u64 = 4096;
+const DECODER: Decoder = Decoder { page_bytes: PAGE };
+
+fn header(kind: u16, size: usize, flags: u32) -> Header {
+    Header { t_ns: 7, tgid: 10, tid: 11, target: 3, cpu: 1, kind, flags, size: size as u32 }
+}
+
+fn call(length_pages: u64, before: u64, after: u64, resident: u64) -> Call {
+    Call {
+        address: 0x7000_0000_0000,
+        length: length_pages * PAGE,
+        result: 0,
+        duration_ns: 900,
+        rss_before_pages: before,
+        rss_after_pages: after,
+        resident_pages: resident,
+        freed_pages: UNKNOWN,
+        go: [1, 2, 3, 4, 5, 6],
+        stack_id: -14,
+    }
+}
+
+fn advise(flags: u32, advice: i32, call: Call) -> AdviseRecord {
+    AdviseRecord { header: header(kind::ADVISE, size_of::<AdviseRecord>(), flags), call, advice, process: 0 }
+}
+
+fn map(flags: u32, op: u32, new_length: u64, call: Call) -> MapRecord {
+    let header = header(kind::MAP, size_of::<MapRecord>(), flags);
+    MapRecord { header, call, new_length, op, prot: 3, map_flags: 0x22, pad: 0 }
+}
+
+fn oom(op: u32) -> OomRecord {
+    OomRecord {
+        header: header(kind::OOM, size_of::<OomRecord>(), 0),
+        allocator_tgid: 5,
+        op,
+        cgroup_v1_id: 77,
+        cgroup_v2_id: UNKNOWN,
+        total_vm_kb: UNKNOWN,
+        anon_rss_kb: 4,
+        file_rss_kb: UNKNOWN,
+        shmem_rss_kb: 0,
+        page_tables_kb: UNKNOWN,
+        oom_score_adj: i64::MIN,
+        go: [0; 6],
+    }
+}
+
+fn reclaim(op: u32) -> ReclaimRecord {
+    ReclaimRecord {
+        header: header(kind::RECLAIM, size_of::<ReclaimRecord>(), 0),
+        duration_ns: 5,
+        reclaimed_pages: 2,
+        cgroup_v1_id: UNKNOWN,
+        cgroup_v2_id: 9,
+        op,
+        order: u32::MAX,
+    }
+}
+
+fn task(op: u32, code: i64) -> TaskRecord {
+    TaskRecord {
+        header: header(kind::TASK, size_of::<TaskRecord>(), 0),
+        start_boottime_ns: UNKNOWN,
+        other_tgid: 99,
+        op,
+        code,
+        rss_pages: 10,
+        cgroup_v1_id: UNKNOWN,
+        cgroup_v2_id: UNKNOWN,
+        comm: *b"worker\0\0\0\0\0\0\0\0\0\0",
+    }
+}
+
+fn unmapped(record: &AdviseRecord) -> (Option<u64>, bool) {
+    match DECODER.decode(bytemuck::bytes_of(record)) {
+        Ok(Event::Advise(event)) => (event.call.unmapped_bytes.map(|bytes| bytes / PAGE), event.call.approximate),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn map_event(record: &MapRecord) -> crate::event::MapEvent {
+    match DECODER.decode(bytemuck::bytes_of(record)) {
+        Ok(Event::Map(event)) => event,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn unmapped_bytes_follow_the_rule_for_each_kind_of_knowledge() {
+    const RSS: u32 = flags::RSS;
+    const BUSY: u32 = flags::RSS | flags::CONCURRENT;
+    let nomem = Call { result: -12, ..call(8, 100, 97, 8) };
+    let cases = [
+        ("alone", advise(RSS, advice::DONTNEED, call(8, 100, 92, 8)), (Some(8), false)),
+        ("alone, half resident", advise(RSS, advice::DONTNEED, call(8, 100, 96, 4)), (Some(4), false)),
+        ("growth is not a return", advise(RSS, advice::DONTNEED, call(8, 100, 120, 0)), (Some(0), false)),
+        ("never more than asked", advise(RSS, advice::DONTNEED, call(8, 100, 50, UNKNOWN)), (Some(8), false)),
+        ("busy, counted", advise(BUSY, advice::DONTNEED, call(8, 100, 150, 6)), (Some(6), false)),
+        ("busy, locked, counted", advise(BUSY, advice::DONTNEED_LOCKED, call(8, 100, 1, 6)), (Some(6), false)),
+        ("busy, not counted", advise(BUSY, advice::DONTNEED, call(8, 100, 97, UNKNOWN)), (Some(3), true)),
+        ("busy, failed half-way", advise(BUSY, advice::DONTNEED, nomem), (Some(3), true)),
+        ("alone, failed half-way", advise(RSS, advice::DONTNEED, nomem), (Some(3), false)),
+        ("busy pageout is no promise", advise(BUSY, advice::PAGEOUT, call(8, 100, 97, 8)), (Some(3), true)),
+        ("busy free", advise(BUSY, advice::FREE, call(8, 100, 90, 8)), (Some(0), false)),
+        ("busy hugepage", advise(BUSY, 14, call(8, 100, 90, 8)), (Some(0), false)),
+        ("foreign", advise(RSS | flags::FOREIGN, advice::DONTNEED, call(8, 100, 92, 8)), (None, false)),
+        ("no rss", advise(0, advice::DONTNEED, call(8, 100, 92, 8)), (None, false)),
+        ("length 0", advise(BUSY, advice::DONTNEED, call(0, 100, 92, 0)), (Some(0), false)),
+    ];
+    for (name, record, expected) in cases {
+        assert_eq!(unmapped(&record), expected, "{name}");
+    }
+}
+
+#[test]
+fn busy_munmap_counts_residents_only_when_it_succeeded() {
+    let busy = flags::RSS | flags::CONCURRENT;
+    let good = map_event(&map(busy, map_op::MUNMAP, 0, call(8, 100, 100, 5)));
+    assert_eq!((good.call.unmapped_bytes, good.call.approximate), (Some(5 * PAGE), false));
+    let bad = map_event(&map(busy, map_op::MUNMAP, 0, Call { result: -22, ..call(8, 100, 99, 5) }));
+    assert_eq!((bad.call.unmapped_bytes, bad.call.approximate), (Some(PAGE), true));
+}
+
+#[test]
+fn unknown_values_become_none() {
+    let Ok(Event::Advise(event)) = DECODER.decode(bytemuck::bytes_of(&advise(0, 4, call(1, 1, 1, UNKNOWN)))) else {
+        panic!("refused")
+    };
+    let c = event.call;
+    assert_eq!((c.rss_before_bytes, c.rss_after_bytes, c.resident_bytes, c.freed_bytes), (None, None, None, None));
+    assert_eq!((c.go, c.stack_id), (None, None));
+    let Ok(Event::Oom(event)) = DECODER.decode(bytemuck::bytes_of(&oom(oom_op::VICTIM))) else { panic!("refused") };
+    let OomWhat::Victim { total_vm_bytes, anon_rss_bytes, shmem_rss_bytes, oom_score_adj, .. } = event.what else {
+        panic!("{event:?}")
+    };
+    assert_eq!((total_vm_bytes, anon_rss_bytes, shmem_rss_bytes, oom_score_adj), (None, Some(4096), Some(0), None));
+}
+
+#[test]
+fn brk_is_bounded_by_its_own_shrinking() {
+    let at = |result, old, before, after| {
+        let c = Call { address: result as u64, length: 0, result, ..call(0, before, after, UNKNOWN) };
+        map_event(&map(flags::RSS, map_op::BRK, old, c))
+    };
+    let shrunk = at(0x10000, 0x14000, 100, 90);
+    assert_eq!(
+        (shrunk.op, shrunk.brk_delta_bytes, shrunk.call.unmapped_bytes),
+        (MapOp::Brk, Some(-0x4000), Some(0x4000))
+    );
+    let grown = at(0x14000, 0x10000, 100, 90);
+    assert_eq!((grown.brk_delta_bytes, grown.call.unmapped_bytes), (Some(0x4000), Some(0)));
+    assert_eq!(at(0x14000, 0, 100, 100).brk_delta_bytes, None);
+}
+
+#[test]
+fn exit_and_kill_codes_are_c_ints() {
+    let what = |op, code| match DECODER.decode(bytemuck::bytes_of(&task(op, code))) {
+        Ok(Event::Task(event)) => event.what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(what(task_op::EXIT, 9), TaskWhat::Exit { status: 9, rss_bytes: Some(10 * PAGE) });
+    assert_eq!(what(task_op::KILL, -6), TaskWhat::Kill { sender_tgid: 99, si_code: -6 });
+}
+
+fn every_valid_record() -> Vec<Vec<u8>> {
+    let mut out = vec![bytemuck::bytes_of(&advise(flags::RSS, 4, call(1, 2, 1, 1))).to_vec()];
+    out.extend((1..=4).map(|op| bytemuck::bytes_of(&map(0, op, 0, call(1, 2, 1, 1))).to_vec()));
+    out.extend((1..=2).map(|op| bytemuck::bytes_of(&oom(op)).to_vec()));
+    out.extend((1..=2).map(|op| bytemuck::bytes_of(&reclaim(op)).to_vec()));
+    out.extend((1..=4).map(|op| bytemuck::bytes_of(&task(op, 0)).to_vec()));
+    out
+}
+
+#[test]
+fn every_truncation_and_every_extension_is_refused() {
+    for record in every_valid_record() {
+        assert!(DECODER.decode(&record).is_ok());
+        for length in 0..record.len() {
+            let refused = DECODER.decode(&record[..length]);
+            assert!(matches!(refused, Err(DecodeError::Length { .. })), "{length}: {refused:?}");
+        }
+        let mut longer = record.clone();
+        longer.push(0);
+        assert!(DECODER.decode(&longer).is_err());
+        let mut misstated = record;
+        misstated[28] ^= 8;
+        assert!(matches!(DECODER.decode(&misstated), Err(DecodeError::Length { .. })));
+    }
+}
+
+#[test]
+fn unknown_kind_and_op_are_refused_by_name() {
+    let mut record = advise(0, 4, call(1, 1, 1, 1));
+    record.header.kind = 3;
+    assert_eq!(DECODER.decode(bytemuck::bytes_of(&record)), Err(DecodeError::Kind(3)));
+    let wrong = map(0, 9, 0, call(1, 1, 1, 1));
+    assert_eq!(DECODER.decode(bytemuck::bytes_of(&wrong)), Err(DecodeError::Op { kind: kind::MAP, op: 9 }));
+}
+
+#[test]
+fn random_bytes_never_panic() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let valid = every_valid_record();
+    for round in 0..20_000 {
+        // half pure noise, half valid frames with noise in every field behind the header
+        let mut bytes = valid[round % valid.len()].clone();
+        let from = if round % 2 == 0 { 0 } else { 32 };
+        for byte in &mut bytes[from..] {
+            *byte = if next() % 5 == 0 { 0xff } else { next() as u8 };
+        }
+        let at = (next() % bytes.len() as u64) as usize;
+        let _ = DECODER.decode(&bytes[..if round % 4 == 0 { at } else { bytes.len() }]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Text for a tired human: at most 100 columns for `stat`, exact 0 as `0`, unknown as `-`, approximate with `~`.
+mod account;
+mod interval;
+mod style;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod units;
+
+pub use account::write_account;
+pub use interval::IntervalText;
+pub use style::Style;
+pub use summary::write_summary;
+pub use trace::TraceText;
