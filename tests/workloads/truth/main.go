@@ -1,0 +1,127 @@
+// truth is a test target driven over stdin: one command a line, one JSON object a line on stdout. It knows exactly
+// what it allocated and freed, and reports the runtime's and the kernel's own figures beside it.
+//
+//	alloc MB        keep MB more MiB, every page written
+//	free            drop everything kept
+//	gc              runtime.GC
+//	freeosmemory    debug.FreeOSMemory
+//	touch MB        drop everything kept, then alloc MB
+//	memstats        runtime.ReadMemStats and smaps_rollup
+//	exit CODE       exit with CODE
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+const mib = 1 << 20
+
+// blockBytes is the size of one kept object: large enough to be a span of its own.
+const blockBytes = 1 * mib
+
+var kept [][]byte
+
+//go:noinline
+func newBlock() []byte {
+	block := make([]byte, blockBytes)
+	for i := 0; i < blockBytes; i += 4096 {
+		block[i] = 1
+	}
+	return block
+}
+
+func alloc(megabytes int) {
+	for i := 0; i < megabytes*mib/blockBytes; i++ {
+		kept = append(kept, newBlock())
+	}
+}
+
+func free() { kept = nil }
+
+// memstats reads the runtime's figures before the kernel's, since reading the latter allocates.
+func memstats(answer map[string]any) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	answer["go_version"] = runtime.Version()
+	answer["heap_alloc_bytes"] = m.HeapAlloc
+	answer["heap_inuse_bytes"] = m.HeapInuse
+	answer["heap_idle_bytes"] = m.HeapIdle
+	answer["heap_released_bytes"] = m.HeapReleased
+	answer["heap_sys_bytes"] = m.HeapSys
+	answer["sys_bytes"] = m.Sys
+	answer["num_gc"] = m.NumGC
+	for name, key := range map[string]string{"Rss:": "rss_bytes", "LazyFree:": "lazy_bytes", "AnonHugePages:": "thp_bytes"} {
+		answer[key] = rollup(name)
+	}
+}
+
+// rollup is one line of smaps_rollup in bytes, or -1 when the kernel has no such line.
+func rollup(name string) int64 {
+	text, err := os.ReadFile("/proc/self/smaps_rollup")
+	if err != nil {
+		return -1
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) >= 2 && fields[0] == name {
+			if kilobytes, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
+				return kilobytes * 1024
+			}
+		}
+	}
+	return -1
+}
+
+// run does one command and fills the answer.
+func run(command string, argument int, answer map[string]any) {
+	switch command {
+	case "alloc":
+		alloc(argument)
+	case "free":
+		free()
+	case "gc":
+		runtime.GC()
+	case "freeosmemory":
+		debug.FreeOSMemory()
+	case "touch":
+		free()
+		alloc(argument)
+	case "memstats":
+		memstats(answer)
+	case "exit":
+		os.Exit(argument)
+	default:
+		answer["error"] = "unknown command"
+	}
+}
+
+func main() {
+	out := json.NewEncoder(os.Stdout)
+	_ = out.Encode(map[string]any{"ready": true, "pid": os.Getpid(), "go_version": runtime.Version()})
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 {
+			continue
+		}
+		answer := map[string]any{"command": fields[0]}
+		argument, err := 0, error(nil)
+		if len(fields) > 1 {
+			argument, err = strconv.Atoi(fields[1])
+		}
+		if err != nil || argument < 0 {
+			answer["error"] = fmt.Sprintf("not a count: %s", fields[1])
+		} else {
+			run(fields[0], argument, answer)
+		}
+		answer["kept_bytes"] = len(kept) * blockBytes
+		_ = out.Encode(answer)
+	}
+}
