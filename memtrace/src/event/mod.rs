@@ -146,12 +146,22 @@ pub struct TaskEvent {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskWhat {
-    Fork { parent_tgid: u32 },
-    Exec { rss_bytes: Option<u64> },
+    Fork {
+        parent_tgid: u32,
+    },
+    Exec {
+        rss_bytes: Option<u64>,
+    },
     /// wait(2) status encoding.
-    Exit { status: i32, rss_bytes: Option<u64> },
+    Exit {
+        status: i32,
+        rss_bytes: Option<u64>,
+    },
     /// SIGKILL from another process.
-    Kill { sender_tgid: u32, si_code: i32 },
+    Kill {
+        sender_tgid: u32,
+        si_code: i32,
+    },
 }
 
 impl Event {
