@@ -45,21 +45,47 @@ func alloc(megabytes int) {
 
 func free() { kept = nil }
 
-// memstats reads the runtime's figures before the kernel's, since reading the latter allocates.
-func memstats(answer map[string]any) {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	answer["go_version"] = runtime.Version()
-	answer["heap_alloc_bytes"] = m.HeapAlloc
-	answer["heap_inuse_bytes"] = m.HeapInuse
-	answer["heap_idle_bytes"] = m.HeapIdle
-	answer["heap_released_bytes"] = m.HeapReleased
-	answer["heap_sys_bytes"] = m.HeapSys
-	answer["sys_bytes"] = m.Sys
-	answer["num_gc"] = m.NumGC
-	for name, key := range map[string]string{"Rss:": "rss_bytes", "LazyFree:": "lazy_bytes", "AnonHugePages:": "thp_bytes"} {
-		answer[key] = rollup(name)
+// stats and line are allocated once: between ReadMemStats and the end of its answer nothing may move the heap, so
+// that whoever reads the runtime from outside after that answer finds the same figures.
+var (
+	stats runtime.MemStats
+	line  = make([]byte, 0, 4096)
+)
+
+// memstats answers by itself: the kernel's figures first, since reading them allocates, the runtime's last.
+func memstats() {
+	kernel := [...]struct {
+		key   string
+		value int64
+	}{{"rss_bytes", rollup("Rss:")}, {"lazy_bytes", rollup("LazyFree:")}, {"thp_bytes", rollup("AnonHugePages:")}}
+	version := runtime.Version()
+	runtime.ReadMemStats(&stats)
+	line = append(line[:0], `{"command":"memstats","go_version":"`...)
+	line = append(append(line, version...), '"')
+	for _, field := range &kernel {
+		line = appendField(line, field.key, uint64(field.value), field.value < 0)
 	}
+	line = appendField(line, "heap_alloc_bytes", stats.HeapAlloc, false)
+	line = appendField(line, "heap_inuse_bytes", stats.HeapInuse, false)
+	line = appendField(line, "heap_idle_bytes", stats.HeapIdle, false)
+	line = appendField(line, "heap_released_bytes", stats.HeapReleased, false)
+	line = appendField(line, "heap_sys_bytes", stats.HeapSys, false)
+	line = appendField(line, "sys_bytes", stats.Sys, false)
+	line = appendField(line, "total_alloc_bytes", stats.TotalAlloc, false)
+	line = appendField(line, "num_gc", uint64(stats.NumGC), false)
+	line = appendField(line, "kept_bytes", uint64(len(kept)*blockBytes), false)
+	line = append(line, "}\n"...)
+	_, _ = os.Stdout.Write(line)
+}
+
+// appendField adds a number, or null for what the kernel does not say.
+func appendField(line []byte, key string, value uint64, absent bool) []byte {
+	line = append(line, `,"`...)
+	line = append(append(line, key...), `":`...)
+	if absent {
+		return append(line, "null"...)
+	}
+	return strconv.AppendUint(line, value, 10)
 }
 
 // rollup is one line of smaps_rollup in bytes, or -1 when the kernel has no such line.
@@ -93,8 +119,6 @@ func run(command string, argument int, answer map[string]any) {
 	case "touch":
 		free()
 		alloc(argument)
-	case "memstats":
-		memstats(answer)
 	case "exit":
 		os.Exit(argument)
 	default:
@@ -109,6 +133,10 @@ func main() {
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 {
+			continue
+		}
+		if fields[0] == "memstats" {
+			memstats()
 			continue
 		}
 		answer := map[string]any{"command": fields[0]}
