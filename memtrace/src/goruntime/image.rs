@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64, Rela64, SectionHeader64, Sym64};
 use object::pod::slice_from_bytes;
+use object::{LittleEndian, U64};
 
 /// The kernel itself accepts no more program headers than fit in 64 KiB.
 const SEGMENTS_MAX: usize = 1 << 10;
@@ -53,6 +53,13 @@ pub struct Segment {
     pub offset: u64,
     pub address: u64,
     pub file_bytes: u64,
+}
+
+impl Segment {
+    /// Whether the file holds the byte of that address.
+    pub fn contains(&self, address: u64) -> bool {
+        address.checked_sub(self.address).is_some_and(|inside| inside < self.file_bytes)
+    }
 }
 
 /// A section header.
@@ -237,33 +244,53 @@ impl Image {
 
     /// File offset of an address that is backed by the file.
     pub fn offset_of(&self, address: u64) -> Option<u64> {
-        self.segments.iter().filter(|s| s.kind == elf::PT_LOAD).find_map(|s| {
-            let inside = address.checked_sub(s.address).filter(|d| *d < s.file_bytes)?;
-            s.offset.checked_add(inside)
-        })
+        let segment = self.segments.iter().find(|s| s.kind == elf::PT_LOAD && s.contains(address))?;
+        segment.offset.checked_add(address - segment.address)
     }
 
     /// The 64-bit value at an address as it is after relocation with load bias 0: the addend of the relative
     /// relocation there, else what the file holds.
     pub fn relocated_u64(&self, address: u64) -> Option<u64> {
+        let found = self.find_relative(|at, _| at == address).map(|(_, addend)| addend);
+        found.or_else(|| self.read_u64(self.offset_of(address)?).ok())
+    }
+
+    /// The first address that is relocated to point to `target`.
+    pub fn find_relocation(&self, target: u64) -> Option<u64> {
+        self.find_relative(|_, addend| addend == target).map(|(at, _)| at)
+    }
+
+    /// The first relative relocation (address, addend) of that kind. A damaged table ends the search.
+    fn find_relative(&self, is_wanted: impl Fn(u64, u64) -> bool) -> Option<(u64, u64)> {
         let relative = match self.machine {
             elf::EM_X86_64 => elf::R_X86_64_RELATIVE,
             _ => elf::R_AARCH64_RELATIVE,
         };
         let e = LittleEndian;
-        let mut found = None;
-        for section in self.sections.iter().filter(|s| s.kind == elf::SHT_RELA) {
+        // Executables have two: .rela.dyn and .rela.plt.
+        self.sections.iter().filter(|s| s.kind == elf::SHT_RELA).take(4).find_map(|section| {
+            let mut found = None;
             let walked = self.for_each_entry::<Rela64<LittleEndian>>(section, |rela| {
-                if rela.r_offset.get(e) == address && rela.r_info.get(e) as u32 == relative {
-                    found = Some(rela.r_addend.get(e).cast_unsigned());
+                let (at, addend) = (rela.r_offset.get(e), rela.r_addend.get(e).cast_unsigned());
+                if rela.r_info.get(e) as u32 == relative && is_wanted(at, addend) {
+                    found = Some((at, addend));
                 }
                 found.is_none()
             });
-            if walked.is_err() || found.is_some() {
-                break;
-            }
-        }
-        found.or_else(|| self.read_u64(self.offset_of(address)?).ok())
+            walked.ok().and(found)
+        })
+    }
+
+    /// Where in a section the first aligned 64-bit word of that kind is.
+    pub fn find_word(&self, section: &Section, is_wanted: impl Fn(u64) -> bool) -> Option<u64> {
+        let mut at = 0;
+        let mut is_found = false;
+        let walked = self.for_each_entry::<U64<LittleEndian>>(section, |word| {
+            is_found = is_wanted(word.get(LittleEndian));
+            at += 8;
+            !is_found
+        });
+        walked.ok().filter(|()| is_found).map(|()| at - 8)
     }
 
     /// Calls `visit` with each symbol of the table until it returns false.

@@ -6,6 +6,7 @@ mod find;
 pub mod image;
 mod maps;
 pub mod memory;
+mod moduledata;
 mod pclntab;
 mod symbol;
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! `.gopclntab` (Go runtime/symtab.go, internal/abi/symtab.go; format of Go 1.18 and later): function, file and line
 //! of a code address. It survives stripping. Read on demand: a lookup is a few dozen small reads, no memory is kept.
 use super::buildinfo::uvarint;
-use super::find::find_symbol;
 use super::image::Image;
+use super::moduledata::Tables;
 
-const MAGIC_1_18: u32 = 0xffff_fff0;
 const MAGIC_1_20: u32 = 0xffff_fff1;
 const NAME_MAX_BYTES: usize = 1 << 12;
 /// One function's pc-value table is read no further than this.
@@ -12,8 +11,6 @@ const VALUES_MAX_BYTES: u64 = 1 << 17;
 const INLINE_DEPTH_MAX: usize = 32;
 /// No pclntab is this large; a smaller bound keeps sums of offsets from overflowing.
 const TABLE_MAX_BYTES: u64 = 1 << 40;
-/// `moduledata.text` (Go runtime/symtab.go), in every version from 1.19 to 1.27.
-const MODULEDATA_TEXT: u64 = 176;
 /// internal/abi/symtab.go.
 const PCDATA_INL_TREE_INDEX: u32 = 2;
 const FUNCDATA_INL_TREE: u32 = 3;
@@ -28,10 +25,10 @@ pub(crate) struct Place {
     pub(crate) line: Option<u32>,
 }
 
-/// Offsets are file offsets; `text` and `go_func` are link-time addresses.
+/// Offsets are file offsets; `text` and `go_func` are link-time addresses, see [`Tables`].
 pub(crate) struct Pclntab {
     text: u64,
-    /// `go:func.*`, the base of funcdata; unknown in a stripped file, then inlined calls are not expanded.
+    /// Unknown: inlined calls are not expanded.
     go_func: Option<u64>,
     functions: u64,
     quantum: u64,
@@ -58,20 +55,15 @@ struct Function {
 impl Pclntab {
     /// `None`: not Go, older than 1.18, or damaged.
     pub(crate) fn read(image: &Image) -> Option<Pclntab> {
-        let section = image.section(".gopclntab").or_else(|| image.section(".data.rel.ro.gopclntab"))?;
-        let (start, bytes) = (section.offset, section.bytes.min(TABLE_MAX_BYTES));
-        let magic = image.read_u32(start).ok()?;
-        let sizes = image.read(start.checked_add(4)?, 4).ok()?;
-        let &[0, 0, quantum @ (1 | 4), 8] = sizes.as_slice() else { return None };
-        if !matches!(magic, MAGIC_1_18 | MAGIC_1_20) {
-            return None;
-        }
+        let Tables { pclntab, text, go_func } = Tables::locate(image)?;
+        let (start, bytes) = (pclntab.offset, pclntab.bytes.min(TABLE_MAX_BYTES));
+        let quantum = image.read(start.checked_add(6)?, 1).ok()?.first().copied()?;
         let word = |index: u64| image.read_u64(start.checked_add(8 + 8 * index)?).ok();
         let inside = |index: u64| start.checked_add(word(index)?.min(bytes));
         Some(Pclntab {
-            text: text_start(image, section.address.checked_add(24)?)?,
+            text,
             // The layout of an inlined call changed with 1.20.
-            go_func: (magic == MAGIC_1_20).then(|| find_symbol(image, "go:func.*").ok().map(|s| s.address)).flatten(),
+            go_func: go_func.filter(|_| image.read_u32(start).is_ok_and(|magic| magic == MAGIC_1_20)),
             functions: word(0)?.min(bytes / 8),
             quantum: quantum.into(),
             names: inside(3)?,
@@ -136,7 +128,14 @@ impl Pclntab {
     }
 
     fn name(&self, image: &Image, offset: u32) -> Option<String> {
-        image.read_c_string(self.names + u64::from(offset), NAME_MAX_BYTES).ok().filter(|name| !name.is_empty())
+        let name = image.read_c_string(self.names + u64::from(offset), NAME_MAX_BYTES).ok()?;
+        // As the runtime prints it (Go runtime/traceback.go, funcNameForPrint): `f[...]`, without the type arguments.
+        let generic = name.find('[').zip(name.rfind(']')).filter(|(open, close)| open < close);
+        let name = match generic {
+            Some((open, close)) => format!("{}[...]{}", &name[..open], &name[close + 1..]),
+            None => name,
+        };
+        Some(name).filter(|name| !name.is_empty())
     }
 
     fn file_line(&self, image: &Image, function: &Function, pc: u64) -> (Option<String>, Option<u32>) {
@@ -210,23 +209,4 @@ impl Pclntab {
             is_first = false;
         }
     }
-}
-
-/// Link-time address all entries of the function table count from: in the header up to Go 1.25 (relocated in a PIE),
-/// in moduledata from 1.26 on.
-fn text_start(image: &Image, header_field: u64) -> Option<u64> {
-    let is_code = |address: &u64| {
-        let executable = |s: &super::image::Segment| s.flags & object::elf::PF_X != 0;
-        image
-            .segments
-            .iter()
-            .any(|s| executable(s) && (s.address..s.address.saturating_add(s.file_bytes)).contains(address))
-    };
-    let in_header = || image.relocated_u64(header_field).filter(is_code);
-    let in_moduledata = || {
-        let module = image.section(".go.module")?;
-        image.relocated_u64(module.address.checked_add(MODULEDATA_TEXT)?).filter(is_code)
-    };
-    let in_symbols = || find_symbol(image, "runtime.text").ok().map(|s| s.address).filter(is_code);
-    in_header().or_else(in_moduledata).or_else(in_symbols)
 }

@@ -21,8 +21,8 @@ pub struct Frame {
     pub address: u64,
     /// `None`: in no known file, or in a file that has no symbol for it.
     pub function: Option<String>,
-    /// As the compiler saw it. In a stripped Go file, file and line are those of the innermost inlined call, since
-    /// inlined calls are not expanded there.
+    /// As the compiler saw it. Where inlined calls cannot be expanded (Go before 1.21, or unknown), file and line are
+    /// those of the innermost inlined call.
     pub file: Option<String>,
     pub line: Option<u32>,
 }
