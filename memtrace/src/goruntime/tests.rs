@@ -1,7 +1,7 @@
 //! Hostile executables: whatever the bytes, the readers end, stay small and do not panic.
 use super::elfsym::ElfSymbols;
 use super::image::Image;
-use super::pclntab::Pclntab;
+use super::pclntab::{Pclntab, Place};
 use super::{NotRead, find, read_build};
 use object::elf;
 
@@ -53,22 +53,32 @@ fn words32(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|w| w.to_le_bytes()).collect()
 }
 
-/// One function `main.f` at text + 0 .. 64, in `f.go`: lines 7 (first 16 bytes) and 9.
+/// One function `main.f` at text + 0 .. 64, in `f.go`: lines 7 (first 16 bytes, inlined `inl` called at +20) and 9.
 fn pclntab() -> Vec<u8> {
     let mut table = words32(&[0xffff_fff1]);
     table.extend([0, 0, 1, 8]);
-    let (names, units, files, values, functions) = (72u64, 80u64, 88u64, 96u64, 112u64);
+    let (names, units, files, values, functions) = (72u64, 88u64, 96u64, 104u64, 128u64);
     for word in [1, 1, BASE, names, units, files, values, functions] {
         table.extend(word.to_le_bytes());
     }
-    table.extend(b"main.f\0\0");
+    table.extend(b"main.f\0inl\0\0\0\0\0\0");
     table.extend(words32(&[0, 0]));
     table.extend(b"f.go\0\0\0\0");
-    // At 1: file 0 for 64 bytes. At 5: line 7 for 16 bytes, line 9 for 48.
-    table.extend([0, 2, 64, 0, 0, 16, 16, 4, 48, 0, 0, 0, 0, 0, 0, 0]);
+    // At 1: file 0 for 64 bytes. At 5: line 7 for 16 bytes, line 9 for 48. At 11: inlined call 0 for 16 bytes, then none.
+    table.extend([0, 2, 64, 0, 0, 16, 16, 4, 48, 0, 0, 2, 16, 1, 48, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     table.extend(words32(&[0, 12, 64]));
-    table.extend(words32(&[0, 0, 0, 0, 0, 1, 5, 0, 0, 6, 0]));
+    table.extend(words32(&[0, 0, 0, 0, 0, 1, 5, 3, 0, 6, 4 << 24, 0, 0, 11, 0, 0, 0, 0]));
     table
+}
+
+/// `moduledata` and behind it, at `go_func`, one inlined call.
+fn moduledata(address: u64, pclntab: u64) -> Vec<u8> {
+    let mut module = vec![0u8; 344];
+    put(&mut module, 0, &pclntab.to_le_bytes());
+    put(&mut module, 176, &BASE.to_le_bytes());
+    put(&mut module, 320, &(address + 328).to_le_bytes());
+    put(&mut module, 328, &words32(&[0, 7, 20, 1]));
+    module
 }
 
 fn executable() -> Vec<u8> {
@@ -86,12 +96,17 @@ fn executable() -> Vec<u8> {
     info.extend(b"\x08go1.26.6\x14build\tCGO_ENABLED=1\n");
     builder.section(".go.buildinfo", elf::SHT_PROGBITS, 0, &info);
     builder.section(".gopclntab", elf::SHT_PROGBITS, 0, &pclntab());
+    let next = BASE + builder.bytes.len().next_multiple_of(16) as u64;
+    let table = BASE + builder.sections[1].2;
+    builder.section(".noptrdata", elf::SHT_PROGBITS, 0, &moduledata(next, table));
+    let relocation = [next + 176, elf::R_X86_64_RELATIVE.into(), BASE].map(u64::to_le_bytes).concat();
+    builder.section(".rela.dyn", elf::SHT_RELA, 0, &relocation);
     let mut symbols = vec![0u8; 48];
     put(&mut symbols, 24, &words32(&[4]));
     put(&mut symbols, 28, &[0x12, 0, 1, 0]);
     put(&mut symbols, 32, &0x1234u64.to_le_bytes());
     put(&mut symbols, 40, &392u64.to_le_bytes());
-    builder.section(".symtab", elf::SHT_SYMTAB, 3, &symbols);
+    builder.section(".symtab", elf::SHT_SYMTAB, 5, &symbols);
     builder.section(".strtab", elf::SHT_STRTAB, 0, b"\0go.runtime.gcController\0");
     builder.finish()
 }
@@ -118,13 +133,12 @@ fn a_whole_file_is_read() {
     assert_eq!((symbol.address, symbol.bytes), (0x1234, 392));
     assert_eq!(ElfSymbols::read(&image).name(&image, 0x1240).as_deref(), Some("runtime.gcController"));
     let table = Pclntab::read(&image).unwrap();
-    for (offset, line) in [(0, 7), (15, 7), (16, 9), (63, 9)] {
-        let places = table.places(&image, BASE + offset);
-        assert_eq!(places.len(), 1);
-        assert_eq!(
-            (places[0].function.as_str(), places[0].file.as_deref(), places[0].line),
-            ("main.f", Some("f.go"), Some(line))
-        );
+    let place = |function: &str, line| Place { function: function.into(), file: Some("f.go".into()), line: Some(line) };
+    for offset in [0, 15] {
+        assert_eq!(table.places(&image, BASE + offset), [place("inl", 7), place("main.f", 9)]);
+    }
+    for offset in [16, 63] {
+        assert_eq!(table.places(&image, BASE + offset), [place("main.f", 9)]);
     }
     assert!(table.places(&image, BASE + 64).is_empty());
     assert!(table.places(&image, BASE - 1).is_empty());
