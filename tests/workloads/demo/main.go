@@ -71,10 +71,14 @@ func releaseMemory() {
 	debug.FreeOSMemory()
 }
 
+// loads are the bursts of successive cycles in percent: after a peak, some of the returned memory is not needed again.
+var loads = [...]int{100, 60, 75, 50, 60, 40}
+
 // cycle is one round of the service; kept survives it, as a cache would.
 func cycle(megabytes int, idle time.Duration, pause func(time.Duration) bool) (kept []*order, running bool) {
 	work := burst(4, megabytes*mib)
-	kept = work[:1:1]
+	// A slice of work would keep all of it alive.
+	kept = []*order{work[0]}
 	if !pause(idle / 4) {
 		return kept, false
 	}
@@ -90,6 +94,9 @@ func cycle(megabytes int, idle time.Duration, pause func(time.Duration) bool) (k
 		return kept, false
 	}
 	runtime.KeepAlive(again)
+	again = nil
+	// What is freed without FreeOSMemory stays with the runtime until its own scavenger gives it back.
+	runtime.GC()
 	return kept, pause(idle / 2)
 }
 
@@ -110,9 +117,9 @@ func main() {
 	}
 	fmt.Println("ready", os.Getpid())
 	var kept []*order
-	for running := true; running; {
+	for i, running := 0, true; running; i++ {
 		kept = nil
-		kept, running = cycle(*megabytes, *idle, pause)
+		kept, running = cycle(*megabytes*loads[i%len(loads)]/100, *idle, pause)
 		runtime.KeepAlive(kept)
 	}
 }
