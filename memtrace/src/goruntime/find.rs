@@ -1,6 +1,7 @@
 //! From a pid to where its Go heap counters are.
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use object::elf;
@@ -12,13 +13,33 @@ use super::{GoBuild, GoProcess, NotRead, ReadBy, memory};
 
 /// Bytes from `heapInUse` to the end of `mappedReady`.
 const COUNTERS_BYTES: u64 = 48;
-/// A counter set torn by the running target is read again, at most so often.
+/// A counter set torn by the running target is read again, and an executable replaced by exec looked at again, at most
+/// so often in all.
 const ATTEMPTS: usize = 3;
 
 /// What the process runs, and where its heap counters are. Reads a few KiB when the process is not Go's.
 ///
 /// Works across mount and pid namespaces as long as `tgid` is valid in this process's own.
 pub fn find(tgid: u32) -> Result<GoProcess, NotRead> {
+    let mut identity = exe_identity(tgid);
+    for _ in 1..ATTEMPTS {
+        let found = find_once(tgid);
+        let now = exe_identity(tgid);
+        if now == identity {
+            return found;
+        }
+        // It called exec meanwhile: the parts do not belong together.
+        identity = now;
+    }
+    find_once(tgid)
+}
+
+/// Device and inode of the running executable.
+fn exe_identity(tgid: u32) -> Option<(u64, u64)> {
+    fs::metadata(exe_path(tgid)).ok().map(|m| (m.dev(), m.ino()))
+}
+
+fn find_once(tgid: u32) -> Result<GoProcess, NotRead> {
     let image = match Image::open(&exe_path(tgid)) {
         Ok(image) => image,
         Err(error) => return Err(classify(tgid, error)),
@@ -119,7 +140,10 @@ fn load_bias(tgid: u32, image: &Image) -> Result<i64, NotRead> {
 fn validate(tgid: u32, address: u64) -> Result<(), NotRead> {
     let mut verdict = Ok(());
     for _ in 0..ATTEMPTS {
-        let counters = memory::read_counters(tgid, address).map_err(|error| classify(tgid, error))?;
+        let counters = memory::read_counters(tgid, address).map_err(|error| match error.raw_os_error() {
+            Some(libc::EFAULT) => refused("the heap counters are not mapped"),
+            _ => classify(tgid, error),
+        })?;
         verdict = memory::check(&counters).map_err(NotRead::Refused);
         if verdict.is_ok() {
             break;
@@ -141,14 +165,20 @@ fn refused(reason: &str) -> NotRead {
 fn classify(tgid: u32, error: io::Error) -> NotRead {
     let is_gone = matches!(error.raw_os_error(), Some(libc::ESRCH | libc::ENOENT));
     match error.kind() {
-        // A kernel thread has a directory but no executable.
-        _ if is_gone && fs::exists(format!("/proc/{tgid}")).unwrap_or(false) => NotRead::NotGo,
+        _ if is_gone && is_kernel_thread(tgid) => NotRead::NotGo,
         _ if is_gone => NotRead::Vanished,
         ErrorKind::PermissionDenied => NotRead::NotPermitted,
         // No ELF file, or one shorter than its headers say.
         ErrorKind::InvalidData | ErrorKind::UnexpectedEof => NotRead::NotGo,
         _ => NotRead::Io(error),
     }
+}
+
+/// Alive, but without an executable; a zombie has none either.
+fn is_kernel_thread(tgid: u32) -> bool {
+    let stat = fs::read(format!("/proc/{tgid}/stat")).unwrap_or_default();
+    let after_name = stat.iter().rposition(|b| *b == b')').and_then(|at| stat.get(at + 2));
+    after_name.is_some_and(|state| !matches!(state, b'Z' | b'X'))
 }
 
 #[cfg(test)]
@@ -163,6 +193,21 @@ mod tests {
     #[test]
     fn a_dead_pid_has_vanished() {
         assert!(matches!(find(i32::MAX as u32), Err(NotRead::Vanished)));
+    }
+
+    #[test]
+    fn a_zombie_has_vanished_and_a_kernel_thread_is_not_go() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        while !fs::read_to_string(&stat).unwrap().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        assert!(matches!(find(child.id()), Err(NotRead::Vanished)));
+        child.wait().unwrap();
+        // In a pid namespace of its own there are none.
+        if fs::read_to_string("/proc/2/comm").is_ok_and(|comm| comm == "kthreadd\n") {
+            assert!(matches!(find(2), Err(NotRead::NotGo | NotRead::NotPermitted)));
+        }
     }
 
     #[test]

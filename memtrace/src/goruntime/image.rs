@@ -15,7 +15,7 @@ const SEGMENTS_MAX: usize = 1 << 10;
 const SECTIONS_MAX: usize = 1 << 13;
 const SECTION_NAMES_MAX_BYTES: u64 = 1 << 18;
 /// No table longer than this is walked: a sparse file may claim terabytes.
-const TABLE_MAX_BYTES: u64 = 1 << 28;
+const TABLE_MAX_BYTES: u64 = 1 << 26;
 /// Places at which a searched name is remembered: one, in a file of any linker.
 const NAMES_MAX: usize = 64;
 const CHUNK_BYTES: u64 = 1 << 16;

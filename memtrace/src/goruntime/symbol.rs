@@ -30,10 +30,16 @@ pub struct Frame {
 /// Resolves addresses; files are shared by device and inode between processes. Everything it keeps is bounded.
 #[derive(Default)]
 pub struct Symbolizer {
-    processes: HashMap<u32, Vec<Mapping>>,
+    processes: HashMap<u32, Process>,
     files: HashMap<FileId, Option<Object>>,
     /// By file and link-time address.
     places: HashMap<(FileId, u64), Vec<Place>>,
+}
+
+struct Process {
+    mappings: Vec<Mapping>,
+    /// Addresses asked for that are in none of the mappings.
+    misses: u32,
 }
 
 struct Object {
@@ -53,7 +59,8 @@ impl Symbolizer {
     pub fn attach(&mut self, tgid: u32) {
         self.forget(tgid);
         self.refresh(tgid);
-        for mapping in self.processes.get(&tgid).cloned().unwrap_or_default().iter().take(FILES_MAX) {
+        let mappings = self.processes.get(&tgid).map(|process| process.mappings.clone()).unwrap_or_default();
+        for mapping in mappings.iter().take(FILES_MAX) {
             self.load(tgid, mapping);
         }
     }
@@ -64,15 +71,14 @@ impl Symbolizer {
     }
 
     /// Names for return addresses of a user stack, in their order: at least one frame for each. Each is looked up one
-    /// byte earlier, in the call instruction. Mappings are read when an address is in none of the known ones.
+    /// byte earlier, in the call instruction. An address in no known mapping has the mappings read again, but only at its
+    /// process's 1st, 2nd, 4th, 8th, … such address, since many stacks end in something that is not an address.
     pub fn resolve(&mut self, tgid: u32, addresses: &[u64]) -> Vec<Frame> {
         let mut frames = Vec::with_capacity(addresses.len());
-        let mut may_refresh = true;
         for &address in addresses {
             let call = address.saturating_sub(1);
             let mut mapping = self.mapping(tgid, call);
-            if mapping.is_none() && may_refresh {
-                may_refresh = false;
+            if mapping.is_none() && self.is_refresh_due(tgid) {
                 self.refresh(tgid);
                 mapping = self.mapping(tgid, call);
             }
@@ -91,9 +97,15 @@ impl Symbolizer {
     }
 
     fn mapping(&self, tgid: u32, address: u64) -> Option<Mapping> {
-        let mappings = self.processes.get(&tgid)?;
+        let mappings = &self.processes.get(&tgid)?.mappings;
         let after = mappings.partition_point(|m| m.start <= address);
         mappings[..after].last().filter(|m| address < m.end).cloned()
+    }
+
+    fn is_refresh_due(&mut self, tgid: u32) -> bool {
+        let Some(process) = self.processes.get_mut(&tgid) else { return true };
+        process.misses = process.misses.saturating_add(1);
+        process.misses.is_power_of_two()
     }
 
     /// What is known stays known when the process is already gone.
@@ -105,7 +117,8 @@ impl Symbolizer {
         if self.processes.len() >= PROCESSES_MAX {
             self.processes.clear();
         }
-        self.processes.insert(tgid, mappings);
+        let misses = self.processes.get(&tgid).map_or(0, |process| process.misses);
+        self.processes.insert(tgid, Process { mappings, misses });
     }
 
     fn places(&mut self, tgid: u32, mapping: &Mapping, address: u64) -> Vec<Place> {
