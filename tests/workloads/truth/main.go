@@ -12,6 +12,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 const mib = 1 << 20
@@ -45,19 +47,25 @@ func alloc(megabytes int) {
 
 func free() { kept = nil }
 
-// stats and line are allocated once: between ReadMemStats and the end of its answer nothing may move the heap, so
+// These are allocated once: between ReadMemStats and the end of its answer nothing may move the heap, so
 // that whoever reads the runtime from outside after that answer finds the same figures.
 var (
 	stats runtime.MemStats
 	line  = make([]byte, 0, 4096)
+	smaps = make([]byte, 16<<10)
 )
 
-// memstats answers by itself: the kernel's figures first, since reading them allocates, the runtime's last.
+// memstats answers by itself: the kernel's figures first, the runtime's last.
 func memstats() {
+	text := readRollup(smaps)
 	kernel := [...]struct {
 		key   string
 		value int64
-	}{{"rss_bytes", rollup("Rss:")}, {"lazy_bytes", rollup("LazyFree:")}, {"thp_bytes", rollup("AnonHugePages:")}}
+	}{
+		{"rss_bytes", rollup(text, "\nRss:")},
+		{"lazy_bytes", rollup(text, "\nLazyFree:")},
+		{"thp_bytes", rollup(text, "\nAnonHugePages:")},
+	}
 	version := runtime.Version()
 	runtime.ReadMemStats(&stats)
 	line = append(line[:0], `{"command":"memstats","go_version":"`...)
@@ -88,21 +96,38 @@ func appendField(line []byte, key string, value uint64, absent bool) []byte {
 	return strconv.AppendUint(line, value, 10)
 }
 
-// rollup is one line of smaps_rollup in bytes, or -1 when the kernel has no such line.
-func rollup(name string) int64 {
-	text, err := os.ReadFile("/proc/self/smaps_rollup")
-	if err != nil {
+// rollup is one line of the smaps_rollup text in bytes, or -1 when the kernel has no such line.
+func rollup(text []byte, name string) int64 {
+	at := bytes.Index(text, []byte(name))
+	if at < 0 {
 		return -1
 	}
-	for _, line := range strings.Split(string(text), "\n") {
-		fields := strings.Fields(line)
-		if len(fields) >= 2 && fields[0] == name {
-			if kilobytes, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
-				return kilobytes * 1024
-			}
+	kilobytes := int64(0)
+	for _, c := range bytes.TrimLeft(text[at+len(name):], " ") {
+		if c < '0' || c > '9' {
+			break
 		}
+		kilobytes = kilobytes*10 + int64(c-'0')
 	}
-	return -1
+	return kilobytes * 1024
+}
+
+// readRollup reads smaps_rollup without allocating; empty when that fails.
+func readRollup(buffer []byte) []byte {
+	fd, err := syscall.Open("/proc/self/smaps_rollup", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	size := 0
+	for size < len(buffer) {
+		n, err := syscall.Read(fd, buffer[size:])
+		if n <= 0 || err != nil {
+			break
+		}
+		size += n
+	}
+	return buffer[:size]
 }
 
 // run does one command and fills the answer.
