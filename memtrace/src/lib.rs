@@ -1,10 +1,17 @@
 //! Page truth for Go, from outside: see docs/ARCHITECTURE.md for the map of the rooms.
 pub mod account;
 pub mod aggregate;
+pub mod cli;
+pub mod config;
 pub mod decode;
+pub mod enrich;
+pub mod error;
 pub mod event;
+pub mod goruntime;
 pub mod host;
 pub mod kernel;
+pub mod pipeline;
 pub mod procfs;
 pub mod sink;
 pub mod snapshot;
+pub mod source;

@@ -1,6 +1,7 @@
 //! Bytes of the rings to domain events: pure and total. Nothing here trusts a length, a kind or an op before checking it.
 mod advise;
 mod call;
+mod fault;
 mod map;
 mod oom;
 mod reclaim;
@@ -45,6 +46,7 @@ impl Decoder {
         match header.kind {
             kind::ADVISE => Ok(Event::Advise(advise::decode_advise(self, &read(&header, bytes)?))),
             kind::MAP => Ok(Event::Map(map::decode_map(self, &read(&header, bytes)?)?)),
+            kind::FAULT => Ok(Event::Sample(Box::new(fault::decode_fault(self, &read(&header, bytes)?)))),
             kind::OOM => Ok(Event::Oom(oom::decode_oom(&read(&header, bytes)?)?)),
             kind::RECLAIM => Ok(Event::Reclaim(reclaim::decode_reclaim(self, &read(&header, bytes)?)?)),
             kind::TASK => Ok(Event::Task(task::decode_task(self, &read(&header, bytes)?)?)),

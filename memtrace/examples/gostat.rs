@@ -1,0 +1,35 @@
+//! Prints what can be read of a Go process from outside: `cargo run --example gostat -- PID [ADDRESS…]`; hexadecimal
+//! code addresses are named.
+use anyhow::{Context, bail};
+use memtrace::goruntime::{Symbolizer, find, memory};
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let tgid: u32 = arguments.next().context("usage: gostat PID [ADDRESS…]")?.parse().context("PID")?;
+    let process = find(tgid)?;
+    let build = &process.build;
+    println!("version        {}", build.version);
+    println!("build          stripped {} pie {} cgo {:?}", build.stripped, build.pie, build.cgo);
+    println!("load bias      {:#x}", process.load_bias);
+
+    let addresses: Result<Vec<u64>, _> =
+        arguments.map(|a| u64::from_str_radix(a.trim_start_matches("0x"), 16)).collect();
+    for frame in Symbolizer::new().resolve(tgid, &addresses?) {
+        let function = frame.function.as_deref().unwrap_or("?");
+        println!("{:#x} {function} {}:{}", frame.address, frame.file.unwrap_or_default(), frame.line.unwrap_or(0));
+    }
+
+    let Some(address) = process.counters_address else {
+        bail!("not read: {}", process.refused.unwrap_or_default());
+    };
+    println!("read by        {} at {address:#x}", process.read_by.map_or("", |by| by.as_str()));
+    let counters = memory::read_counters(tgid, address)?;
+    let heap = memory::heap(&counters);
+    println!("heap inuse     {}", heap.inuse_bytes);
+    println!("heap idle      {}", heap.idle_bytes);
+    println!("heap released  {}", heap.released_bytes);
+    println!("total alloc    {}", counters.total_alloc_bytes);
+    println!("total free     {}", counters.total_free_bytes);
+    println!("mapped ready   {}", counters.mapped_ready_bytes);
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! tgid → process, Go build, wanted or not: the only steady-state reader of other processes, off the event path.
+mod describe;
+mod follow;
+mod select;
+
+pub use follow::{FollowError, Follower, News};
+pub use select::Selector;

@@ -1,0 +1,212 @@
+//! `.gopclntab` (Go runtime/symtab.go, internal/abi/symtab.go; format of Go 1.18 and later): function, file and line
+//! of a code address. It survives stripping. Read on demand: a lookup is a few dozen small reads, no memory is kept.
+use super::buildinfo::uvarint;
+use super::image::Image;
+use super::moduledata::Tables;
+
+const MAGIC_1_20: u32 = 0xffff_fff1;
+const NAME_MAX_BYTES: usize = 1 << 12;
+/// One function's pc-value table is read no further than this.
+const VALUES_MAX_BYTES: u64 = 1 << 17;
+const INLINE_DEPTH_MAX: usize = 32;
+/// No pclntab is this large; a smaller bound keeps sums of offsets from overflowing.
+const TABLE_MAX_BYTES: u64 = 1 << 40;
+/// internal/abi/symtab.go.
+const PCDATA_INL_TREE_INDEX: u32 = 2;
+const FUNCDATA_INL_TREE: u32 = 3;
+/// Size of `_func` (Go runtime/runtime2.go) before its pcdata array.
+const FUNC_BYTES: u64 = 44;
+
+/// A resolved place in Go code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) function: String,
+    pub(crate) file: Option<String>,
+    pub(crate) line: Option<u32>,
+}
+
+/// Offsets are file offsets; `text` and `go_func` are link-time addresses, see [`Tables`].
+pub(crate) struct Pclntab {
+    text: u64,
+    /// Unknown: inlined calls are not expanded.
+    go_func: Option<u64>,
+    functions: u64,
+    quantum: u64,
+    names: u64,
+    units: u64,
+    files: u64,
+    values: u64,
+    table: u64,
+    end: u64,
+}
+
+/// The fields of `_func` that matter here.
+struct Function {
+    entry: u64,
+    name: u32,
+    pcfile: u32,
+    pcln: u32,
+    npcdata: u32,
+    unit: u32,
+    nfuncdata: u8,
+    offset: u64,
+}
+
+impl Pclntab {
+    /// `None`: not Go, older than 1.18, or damaged.
+    pub(crate) fn read(image: &Image) -> Option<Pclntab> {
+        let Tables { pclntab, text, go_func } = Tables::locate(image)?;
+        let (start, bytes) = (pclntab.offset, pclntab.bytes.min(TABLE_MAX_BYTES));
+        let quantum = image.read(start.checked_add(6)?, 1).ok()?.first().copied()?;
+        let word = |index: u64| image.read_u64(start.checked_add(8 + 8 * index)?).ok();
+        let inside = |index: u64| start.checked_add(word(index)?.min(bytes));
+        Some(Pclntab {
+            text,
+            // The layout of an inlined call changed with 1.20.
+            go_func: go_func.filter(|_| image.read_u32(start).is_ok_and(|magic| magic == MAGIC_1_20)),
+            functions: word(0)?.min(bytes / 8),
+            quantum: quantum.into(),
+            names: inside(3)?,
+            units: inside(4)?,
+            files: inside(5)?,
+            values: inside(6)?,
+            table: inside(7)?,
+            end: start.checked_add(bytes)?,
+        })
+    }
+
+    /// The calls at a link-time address, innermost first: the inlined ones, then the function itself. Without
+    /// `go_func` there is one entry: the physical function with the file and line of the innermost inlined call.
+    pub(crate) fn places(&self, image: &Image, address: u64) -> Vec<Place> {
+        self.try_places(image, address).unwrap_or_default()
+    }
+
+    fn try_places(&self, image: &Image, address: u64) -> Option<Vec<Place>> {
+        let function = self.find_function(image, address.checked_sub(self.text)?)?;
+        let mut pc = address - self.text;
+        let mut places = Vec::new();
+        while places.len() < INLINE_DEPTH_MAX {
+            let (file, line) = self.file_line(image, &function, pc);
+            let Some((name, parent_pc)) = self.inlined_call(image, &function, pc) else {
+                places.push(Place { function: self.name(image, function.name)?, file, line });
+                break;
+            };
+            places.push(Place { function: self.name(image, name)?, file, line });
+            pc = function.entry.checked_add(parent_pc.into())?;
+        }
+        Some(places)
+    }
+
+    /// Binary search in the function table: pairs of u32 (entry, offset of `_func`), both relative.
+    fn find_function(&self, image: &Image, pc: u64) -> Option<Function> {
+        let entry = |index: u64| image.read_u32(self.table + 8 * index).ok().map(u64::from);
+        let (mut low, mut high) = (0, self.functions);
+        // The entry after the last function is the end of the text.
+        if pc < entry(0)? || pc >= entry(self.functions)? {
+            return None;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if entry(middle)? <= pc { low = middle } else { high = middle }
+        }
+        let offset = self.table + u64::from(image.read_u32(self.table + 8 * low + 4).ok()?);
+        if offset + FUNC_BYTES > self.end {
+            return None;
+        }
+        let bytes = image.read(offset, FUNC_BYTES as usize).ok()?;
+        let word = |index: usize| bytes.iter().skip(4 * index).take(4).rev().fold(0u32, |v, b| v << 8 | u32::from(*b));
+        Some(Function {
+            entry: word(0).into(),
+            name: word(1),
+            pcfile: word(5),
+            pcln: word(6),
+            npcdata: word(7),
+            unit: word(8),
+            nfuncdata: *bytes.last()?,
+            offset,
+        })
+    }
+
+    fn name(&self, image: &Image, offset: u32) -> Option<String> {
+        let name = image.read_c_string(self.names + u64::from(offset), NAME_MAX_BYTES).ok()?;
+        // As the runtime prints it (Go runtime/traceback.go, funcNameForPrint): `f[...]`, without the type arguments.
+        let generic = name.find('[').zip(name.rfind(']')).filter(|(open, close)| open < close);
+        let name = match generic {
+            Some((open, close)) => format!("{}[...]{}", &name[..open], &name[close + 1..]),
+            None => name,
+        };
+        Some(name).filter(|name| !name.is_empty())
+    }
+
+    fn file_line(&self, image: &Image, function: &Function, pc: u64) -> (Option<String>, Option<u32>) {
+        let line = self.value(image, function.pcln, function.entry, pc).and_then(|line| u32::try_from(line).ok());
+        let file = self.value(image, function.pcfile, function.entry, pc).and_then(|index| {
+            let index = u64::from(function.unit) + u64::try_from(index).ok()?;
+            let offset = image.read_u32(self.units.checked_add(4 * index)?).ok()?;
+            if offset == u32::MAX {
+                return None;
+            }
+            image.read_c_string(self.files + u64::from(offset), NAME_MAX_BYTES).ok()
+        });
+        (file, line.filter(|line| *line != 0))
+    }
+
+    /// Name offset of the call inlined at `pc`, and where in the function it was inlined into (Go
+    /// runtime/symtabinl.go: inlinedCall is funcID u8, 3 pad, nameOff i32, parentPc i32, startLine i32).
+    fn inlined_call(&self, image: &Image, function: &Function, pc: u64) -> Option<(u32, u32)> {
+        if function.npcdata <= PCDATA_INL_TREE_INDEX || u32::from(function.nfuncdata) <= FUNCDATA_INL_TREE {
+            return None;
+        }
+        let array = function.offset + FUNC_BYTES;
+        let values = image.read_u32(array + 4 * u64::from(PCDATA_INL_TREE_INDEX)).ok()?;
+        let tree = image.read_u32(array + 4 * (u64::from(function.npcdata) + u64::from(FUNCDATA_INL_TREE))).ok()?;
+        if tree == u32::MAX {
+            return None;
+        }
+        let index = u64::try_from(self.value(image, values, function.entry, pc)?).ok()?;
+        let call = image.offset_of(self.go_func?.checked_add(u64::from(tree) + 16 * index)?)?;
+        let name = image.read_u32(call.checked_add(4)?).ok()?;
+        let parent_pc = image.read_u32(call.checked_add(8)?).ok()?;
+        Some((name, parent_pc))
+    }
+
+    /// The value for `pc` in a pc-value table (Go runtime/symtab.go, `pcvalue`): pairs of zigzag value difference
+    /// and pc difference, from value -1 at the function's entry.
+    fn value(&self, image: &Image, offset: u32, entry: u64, target: u64) -> Option<i32> {
+        if offset == 0 {
+            return None;
+        }
+        let mut at = self.values + u64::from(offset);
+        let end = self.end.min(at + VALUES_MAX_BYTES);
+        let (mut value, mut pc) = (-1i32, entry);
+        let (mut bytes, mut used) = (Vec::new(), 0);
+        // Most tables are short.
+        let mut chunk = 128;
+        let mut is_first = true;
+        loop {
+            // Two varints of 32 bits are at most 10 bytes.
+            if bytes.len() - used < 10 && at < end {
+                bytes.drain(..used);
+                used = 0;
+                let piece = (end - at).min(chunk);
+                chunk = 4096;
+                bytes.extend(image.read(at, piece as usize).ok()?);
+                at += piece;
+            }
+            let (value_delta, size) = uvarint(&bytes[used..])?;
+            used += size;
+            if value_delta == 0 && !is_first {
+                return None;
+            }
+            let (pc_delta, size) = uvarint(&bytes[used..])?;
+            used += size;
+            let value_delta = value_delta as u32;
+            value = value.wrapping_add((value_delta >> 1) as i32 ^ -((value_delta & 1) as i32));
+            pc = pc.checked_add(pc_delta.checked_mul(self.quantum)?)?;
+            if target < pc {
+                return Some(value);
+            }
+            is_first = false;
+        }
+    }
+}

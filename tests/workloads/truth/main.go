@@ -1,0 +1,180 @@
+// truth is a test target driven over stdin: one command a line, one JSON object a line on stdout. It knows exactly
+// what it allocated and freed, and reports the runtime's and the kernel's own figures beside it.
+//
+//	alloc MB        keep MB more MiB, every page written
+//	free            drop everything kept
+//	gc              runtime.GC
+//	freeosmemory    debug.FreeOSMemory
+//	touch MB        drop everything kept, then alloc MB
+//	memstats        runtime.ReadMemStats and smaps_rollup
+//	exit CODE       exit with CODE
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+const mib = 1 << 20
+
+// blockBytes is the size of one kept object: large enough to be a span of its own.
+const blockBytes = 1 * mib
+
+var kept [][]byte
+
+//go:noinline
+func newBlock() []byte {
+	block := make([]byte, blockBytes)
+	for i := 0; i < blockBytes; i += 4096 {
+		block[i] = 1
+	}
+	return block
+}
+
+func alloc(megabytes int) {
+	for i := 0; i < megabytes*mib/blockBytes; i++ {
+		kept = append(kept, newBlock())
+	}
+}
+
+func free() { kept = nil }
+
+// These are allocated once: between ReadMemStats and the end of its answer nothing may move the heap, so
+// that whoever reads the runtime from outside after that answer finds the same figures.
+var (
+	stats runtime.MemStats
+	line  = make([]byte, 0, 4096)
+	smaps = make([]byte, 16<<10)
+)
+
+// memstats answers by itself: the kernel's figures first, the runtime's last.
+func memstats() {
+	text := readRollup(smaps)
+	kernel := [...]struct {
+		key   string
+		value int64
+	}{
+		{"rss_bytes", rollup(text, "\nRss:")},
+		{"lazy_bytes", rollup(text, "\nLazyFree:")},
+		{"thp_bytes", rollup(text, "\nAnonHugePages:")},
+	}
+	version := runtime.Version()
+	runtime.ReadMemStats(&stats)
+	line = append(line[:0], `{"command":"memstats","go_version":"`...)
+	line = append(append(line, version...), '"')
+	for _, field := range &kernel {
+		line = appendField(line, field.key, uint64(field.value), field.value < 0)
+	}
+	line = appendField(line, "heap_alloc_bytes", stats.HeapAlloc, false)
+	line = appendField(line, "heap_inuse_bytes", stats.HeapInuse, false)
+	line = appendField(line, "heap_idle_bytes", stats.HeapIdle, false)
+	line = appendField(line, "heap_released_bytes", stats.HeapReleased, false)
+	line = appendField(line, "heap_sys_bytes", stats.HeapSys, false)
+	line = appendField(line, "sys_bytes", stats.Sys, false)
+	line = appendField(line, "total_alloc_bytes", stats.TotalAlloc, false)
+	line = appendField(line, "num_gc", uint64(stats.NumGC), false)
+	line = appendField(line, "kept_bytes", uint64(len(kept)*blockBytes), false)
+	line = append(line, "}\n"...)
+	_, _ = os.Stdout.Write(line)
+}
+
+// appendField adds a number, or null for what the kernel does not say.
+func appendField(line []byte, key string, value uint64, absent bool) []byte {
+	line = append(line, `,"`...)
+	line = append(append(line, key...), `":`...)
+	if absent {
+		return append(line, "null"...)
+	}
+	return strconv.AppendUint(line, value, 10)
+}
+
+// rollup is one line of the smaps_rollup text in bytes, or -1 when the kernel has no such line.
+func rollup(text []byte, name string) int64 {
+	at := bytes.Index(text, []byte(name))
+	if at < 0 {
+		return -1
+	}
+	kilobytes := int64(0)
+	for _, c := range bytes.TrimLeft(text[at+len(name):], " ") {
+		if c < '0' || c > '9' {
+			break
+		}
+		kilobytes = kilobytes*10 + int64(c-'0')
+	}
+	return kilobytes * 1024
+}
+
+// readRollup reads smaps_rollup without allocating; empty when that fails.
+func readRollup(buffer []byte) []byte {
+	fd, err := syscall.Open("/proc/self/smaps_rollup", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	size := 0
+	for size < len(buffer) {
+		n, err := syscall.Read(fd, buffer[size:])
+		if n <= 0 || err != nil {
+			break
+		}
+		size += n
+	}
+	return buffer[:size]
+}
+
+// run does one command and fills the answer.
+func run(command string, argument int, answer map[string]any) {
+	switch command {
+	case "alloc":
+		alloc(argument)
+	case "free":
+		free()
+	case "gc":
+		runtime.GC()
+	case "freeosmemory":
+		debug.FreeOSMemory()
+	case "touch":
+		free()
+		alloc(argument)
+	case "exit":
+		os.Exit(argument)
+	default:
+		answer["error"] = "unknown command"
+	}
+}
+
+func main() {
+	out := json.NewEncoder(os.Stdout)
+	_ = out.Encode(map[string]any{"ready": true, "pid": os.Getpid(), "go_version": runtime.Version()})
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 {
+			continue
+		}
+		if fields[0] == "memstats" {
+			memstats()
+			continue
+		}
+		answer := map[string]any{"command": fields[0]}
+		argument, err := 0, error(nil)
+		if len(fields) > 1 {
+			argument, err = strconv.Atoi(fields[1])
+		}
+		if err != nil || argument < 0 {
+			answer["error"] = fmt.Sprintf("not a count: %s", fields[1])
+		} else {
+			run(fields[0], argument, answer)
+		}
+		answer["kept_bytes"] = len(kept) * blockBytes
+		_ = out.Encode(answer)
+	}
+}
