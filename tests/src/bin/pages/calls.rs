@@ -164,10 +164,10 @@ pub(crate) fn fork(work: impl FnOnce() -> bool) -> bool {
     child > 0 && ended_well(child)
 }
 
-/// fork + exec of this program with `run COMMANDS`; whether it ended with 0.
+/// fork + exec of this program with `each COMMANDS`; whether it ended with 0.
 pub(crate) fn spawn(commands: &str) -> bool {
     let Ok(commands) = CString::new(commands) else { return false };
-    let argv = [c"pages".as_ptr(), c"run".as_ptr(), commands.as_ptr(), std::ptr::null()];
+    let argv = [c"pages".as_ptr(), c"each".as_ptr(), commands.as_ptr(), std::ptr::null()];
     let envp = [std::ptr::null::<libc::c_char>()];
     fork(|| {
         syscall!(libc::SYS_execve, SELF.as_ptr(), argv.as_ptr(), envp.as_ptr());

@@ -2,6 +2,7 @@
 //!
 //!     pages [--threads N] [--pin CPU]           commands on stdin, one JSON line for each
 //!     pages [--pin CPU] run "CMD; CMD; ..."     these commands, nothing printed; 0 when all succeeded, else 1
+//!     pages each "CMD, CMD, ..."                the same, as `spawn` hands them on
 //!
 //! A line is one command, or `par CMD; CMD | CMD; CMD | ...`: one list for each of the N threads, begun together.
 //! See `script` for the commands. Every page lies at `BASE` plus the offset given, so both sides know each address.
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
             "--threads" => threads = number(),
             "--pin" => calls::pin(number()),
             "run" => return run_all(rest.next().expect("commands")),
+            "each" => return ExitCode::from(u8::from(!script::run_list(rest.next().expect("commands")))),
             other => panic!("unknown argument {other}"),
         }
     }

@@ -10,8 +10,8 @@
 //!     mlock OFF LEN
 //!     brk DELTA                        moves the break by that many bytes; `extra` is the break before
 //!     repeat N CMD                     CMD N times; `result` is the last one's, or the first failure
-//!     spawn N CMD; CMD                 N times fork + exec of itself with these commands, one after the other
-//!     fork N CMD; CMD                  the same without exec
+//!     spawn N CMD, CMD                 N times fork + exec of itself with these commands, one child after the other
+//!     fork N CMD, CMD                  the same without exec
 //!     cache PATH LEN                   writes LEN bytes to an unlinked file at PATH and reads them back
 //!     exit CODE                        _exit
 use crate::calls;
@@ -151,6 +151,7 @@ fn many(word: &str, count: u64, list: &str) -> Option<Done> {
     Some(done)
 }
 
-fn run_list(list: &str) -> bool {
-    list.split(';').all(|command| execute(command.trim()).result >= 0)
+/// Stops at the first failure.
+pub(crate) fn run_list(list: &str) -> bool {
+    list.split(',').all(|command| execute(command.trim()).result >= 0)
 }
