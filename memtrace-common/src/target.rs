@@ -19,6 +19,8 @@ pub mod flags {
     pub const FOLLOW: u32 = 1;
     /// Became a target by exec while discovery is on: user space decides whether it stays.
     pub const PROVISIONAL: u32 = 1 << 1;
+    /// Not observed before its next exec (a command held by its trampoline).
+    pub const FROM_EXEC: u32 = 1 << 2;
 }
 
 /// Ids handed out by user space are below this, those handed out in the kernel (fork, exec) at or above it.

@@ -9,8 +9,8 @@ use memtrace_common::refault::{CHUNK_PAGES, ChunkKey, FaultStats};
 
 /// Chunks walked by one call (1 GiB with 4 KiB pages); what is larger is untracked.
 pub const MAX_WALK: u64 = 512;
-/// Chunks cleared by one call (8 GiB); what is larger ends the epoch: all marks of the process are dropped.
-const MAX_CLEAR: u64 = 4096;
+/// Chunks cleared by one call (4 GiB); what is larger ends the epoch: all marks of the process are dropped.
+const MAX_CLEAR: u64 = 2048;
 
 /// Whose marks.
 #[derive(Clone, Copy)]
@@ -45,40 +45,17 @@ pub struct Walked {
 /// counts only. `None` when the range is too large to walk.
 #[inline(always)]
 pub fn walk(pgd: u64, pages: &Pages, owner: Owner, mark: u64) -> Option<Walked> {
-    let chunks = pages.chunks();
-    if chunks > MAX_WALK {
+    if pages.chunks() > MAX_WALK {
         return None;
     }
-    let mut sum = Walked { resident: 0, marked: 0, unseen: 0 };
-    for i in 0..MAX_WALK {
-        if i >= chunks {
-            break;
-        }
-        let piece = pages.piece(i);
-        let n = mark_chunk(pgd, piece.chunk, bounds(&piece), owner.pack(), mark);
-        sum.resident += n & 0xffff;
-        sum.marked += (n >> 16) & 0xffff;
-        sum.unseen += (n >> 32) & 0xffff;
-    }
-    Some(sum)
+    let n = mark_range(pgd, pages.first, pages.last, owner.pack(), mark);
+    Some(Walked { resident: n & COUNT, marked: (n >> 20) & COUNT, unseen: (n >> 40) & COUNT })
 }
 
 /// Removes the marks of `pages`; returns how many there were, `None` when the range was too large.
 #[inline(always)]
 pub fn clear(pages: &Pages, owner: Owner) -> Option<u64> {
-    let chunks = pages.chunks();
-    if chunks > MAX_CLEAR {
-        return None;
-    }
-    let mut cleared = 0;
-    for i in 0..MAX_CLEAR {
-        if i >= chunks {
-            break;
-        }
-        let piece = pages.piece(i);
-        cleared += clear_chunk(piece.chunk, bounds(&piece), owner.pack());
-    }
-    Some(cleared)
+    if pages.chunks() > MAX_CLEAR { None } else { Some(clear_range(pages.first, pages.last, owner.pack())) }
 }
 
 /// [`clear`], with the figures kept right.
@@ -104,17 +81,44 @@ pub fn forget(faults: &mut FaultStats, pages: &Pages, returned_elsewhere: bool) 
     }
 }
 
-#[inline(always)]
-fn bounds(piece: &Piece) -> u64 {
-    piece.first | piece.last << 16
-}
+/// Three counts of up to 2^18 pages, 20 bits each from the lowest: resident, marked, unseen.
+const COUNT: u64 = (1 << 20) - 1;
 
-/// Resident, marked and unseen pages of one piece, 16 bits each from the lowest.
+/// The loop of [`walk`]; a function of its own because the verifier follows every turn of it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, bounds: u64, owner: u64, mark: u64) -> u64 {
-    let first = bounds & 511;
-    let last = (bounds >> 16) & 511;
+pub extern "C" fn mark_range(pgd: u64, first: u64, last: u64, owner: u64, mark: u64) -> u64 {
+    let mut sum = 0;
+    let chunk = first / CHUNK_PAGES as u64;
+    for i in 0..MAX_WALK {
+        if chunk + i > last / CHUNK_PAGES as u64 {
+            break;
+        }
+        sum += mark_chunk(pgd, chunk + i, Piece::relative(chunk + i, first, last), owner, mark);
+    }
+    sum
+}
+
+/// The loop of [`clear`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn clear_range(first: u64, last: u64, owner: u64) -> u64 {
+    let mut cleared = 0;
+    let chunk = first / CHUNK_PAGES as u64;
+    for i in 0..MAX_CLEAR {
+        if chunk + i > last / CHUNK_PAGES as u64 {
+            break;
+        }
+        cleared += clear_chunk(chunk + i, Piece::relative(chunk + i, first, last), owner);
+    }
+    cleared
+}
+
+/// The counts of one chunk. `relative`: see [`Piece::relative`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, mark: u64) -> u64 {
+    let Piece { first, last } = Piece::within(relative);
     if last < first {
         return 0;
     }
@@ -160,16 +164,15 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, bounds: u64, owner: u64, mark
             *slot = mark;
         }
     }
-    resident | resident << 16 | unseen << 32
+    resident | resident << 20 | unseen << 40
 }
 
-/// Takes the marks of one piece away; returns how many there were.
+/// Takes the marks of one chunk's part away; returns how many there were.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn clear_chunk(chunk: u64, bounds: u64, owner: u64) -> u64 {
+pub extern "C" fn clear_chunk(chunk: u64, relative: u64, owner: u64) -> u64 {
     let key = Owner::key(owner, chunk);
-    let first = bounds & 511;
-    let last = (bounds >> 16) & 511;
+    let Piece { first, last } = Piece::within(relative);
     let Some(marks) = maps::chunk(&key) else { return 0 };
     let cleared = take_all(marks, first, last);
     if first == 0 && last == CHUNK_PAGES as u64 - 1 {
@@ -180,6 +183,8 @@ pub extern "C" fn clear_chunk(chunk: u64, bounds: u64, owner: u64) -> u64 {
 
 #[inline(always)]
 fn take_all(marks: &mut Chunk, first: u64, last: u64) -> u64 {
+    // Hidden from the compiler, which would else drop the mask below as needless; the verifier needs it.
+    let last = core::hint::black_box(last);
     let mut taken = 0;
     for k in 0..CHUNK_PAGES as u64 {
         if first + k > last {

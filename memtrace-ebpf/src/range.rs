@@ -17,12 +17,36 @@ pub struct Pages {
     pub last: u64,
 }
 
-/// The part of a range that lies in one chunk.
+/// The part of a range that lies in one chunk: page numbers within the chunk; empty when `last < first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    pub chunk: u64,
     pub first: u64,
     pub last: u64,
+}
+
+impl Piece {
+    /// The range's ends relative to the chunk's first page, two i32: made without a branch, since every branch in a
+    /// loop is a state for the verifier to keep. The range must span less than 2^31 pages.
+    #[inline(always)]
+    pub const fn relative(chunk: u64, first: u64, last: u64) -> u64 {
+        let base = chunk * PAGES;
+        first.wrapping_sub(base) & 0xffff_ffff | last.wrapping_sub(base) << 32
+    }
+
+    /// What of a relative range lies in the chunk.
+    #[inline(always)]
+    pub const fn within(relative: u64) -> Self {
+        let (first, last) = (relative as u32 as i32, (relative >> 32) as u32 as i32);
+        let first = if first < 0 { 0 } else { first as u64 };
+        let last = if last < 0 {
+            return Self { first: 1, last: 0 };
+        } else if last as u64 >= PAGES {
+            PAGES - 1
+        } else {
+            last as u64
+        };
+        Self { first, last }
+    }
 }
 
 impl Pages {
@@ -45,17 +69,6 @@ impl Pages {
     pub const fn chunks(&self) -> u64 {
         self.last / PAGES - self.first / PAGES + 1
     }
-
-    /// The `i`th piece; meaningful for `i < chunks()`.
-    #[inline(always)]
-    pub const fn piece(&self, i: u64) -> Piece {
-        let chunk = self.first / PAGES + i;
-        Piece {
-            chunk,
-            first: if i == 0 { self.first % PAGES } else { 0 },
-            last: if chunk == self.last / PAGES { self.last % PAGES } else { PAGES - 1 },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -75,11 +88,19 @@ mod tests {
         let pages = Pages::new(0x1ff000, 0x402000, 12).unwrap();
         assert_eq!(pages.count(), 0x402);
         assert_eq!(pages.chunks(), 4);
-        let pieces: Vec<_> = (0..4).map(|i| pages.piece(i)).collect();
-        assert_eq!(pieces[0], Piece { chunk: 0, first: 511, last: 511 });
-        assert_eq!(pieces[1], Piece { chunk: 1, first: 0, last: 511 });
-        assert_eq!(pieces[3], Piece { chunk: 3, first: 0, last: 0 });
+        let pieces: Vec<_> = (0..4).map(|c| Piece::within(Piece::relative(c, pages.first, pages.last))).collect();
+        assert_eq!(pieces[0], Piece { first: 511, last: 511 });
+        assert_eq!(pieces[1], Piece { first: 0, last: 511 });
+        assert_eq!(pieces[3], Piece { first: 0, last: 0 });
         assert_eq!(pieces.iter().map(|p| p.last - p.first + 1).sum::<u64>(), pages.count());
+    }
+
+    #[test]
+    fn a_chunk_outside_the_range_has_no_piece() {
+        let (first, last) = (600, 700);
+        let before = Piece::within(Piece::relative(0, first, last));
+        let after = Piece::within(Piece::relative(2, first, last));
+        assert!(before.first > before.last && after.last < after.first, "{before:?} {after:?}");
     }
 
     #[test]

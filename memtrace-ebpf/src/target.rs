@@ -14,6 +14,9 @@ pub struct Observed {
 pub fn observed() -> Option<Observed> {
     let (tgid, tid) = kread::current_ids();
     let target = maps::target(tgid)?;
+    if target.flags & flags::FROM_EXEC != 0 {
+        return None;
+    }
     Some(Observed { tgid, tid, target })
 }
 

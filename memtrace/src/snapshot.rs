@@ -52,7 +52,8 @@ impl ReadBy {
 pub struct GoBuild {
     /// As in the binary: `go1.26.0`.
     pub version: String,
-    pub read_by: ReadBy,
+    /// `None`: it is a Go program, but its counters are not read.
+    pub read_by: Option<ReadBy>,
 }
 
 /// Which figure `returned_bytes` is made of.

@@ -16,14 +16,10 @@ use memtrace_common::names::Hook;
 use memtrace_common::records::AdviseRecord;
 use memtrace_common::refault::mark;
 
-#[inline(always)]
-fn argument(ctx: &TracePointContext, n: u32) -> u64 {
-    kread::trace_field(ctx, param!(trace.sys_enter_args) + 8 * n).unwrap_or(0)
-}
-
 pub fn madvise_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
-    let (address, length, advice) = (argument(ctx, 0), argument(ctx, 1), argument(ctx, 2) as i32);
+    let [address, length, advice] = kread::words(ctx, param!(trace.sys_enter_args));
+    let advice = advice as i32;
     let asked = Asked { op: ADVISE, address, length, extra: advice as u32 as u64, extra2: 0 };
     if let Some(slot) = call::enter(Hook::Madvise, &who, asked) {
         look(slot, who.tgid, advice);
@@ -73,7 +69,8 @@ pub fn madvise_exit(ctx: &TracePointContext) {
 #[inline(always)]
 fn leave(ctx: &TracePointContext, hook: Hook, op: u32) {
     let Some(slot) = call::leaving(hook, op) else { return };
-    let result = kread::trace_field::<i64>(ctx, param!(trace.sys_exit_ret)).unwrap_or(0);
+    let [result] = kread::words(ctx, param!(trace.sys_exit_ret));
+    let result = result as i64;
     let mut done = Done::read(slot, result);
     let advice = slot.extra as i32;
     if op == ADVISE {
@@ -143,7 +140,8 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
 pub fn process_madvise_enter(ctx: &TracePointContext) {
     const MAX_RANGES: u64 = 64;
     let Some(who) = observed() else { return };
-    let (vec, n, advice) = (argument(ctx, 1), argument(ctx, 2), argument(ctx, 3) as i32);
+    let [_, vec, n, advice] = kread::words(ctx, param!(trace.sys_enter_args));
+    let advice = advice as i32;
     let (mut first, mut total) = (0, 0u64);
     for i in 0..MAX_RANGES {
         if i >= n {

@@ -14,22 +14,16 @@ use memtrace_common::records::{MapRecord, map_op};
 
 const MAP_FIXED: u64 = 0x10;
 
-#[inline(always)]
-fn argument(ctx: &TracePointContext, n: u32) -> u64 {
-    kread::trace_field(ctx, param!(trace.sys_enter_args) + 8 * n).unwrap_or(0)
-}
-
 pub fn mmap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
-    let (prot, flags) = (argument(ctx, 2), argument(ctx, 3));
+    let [address, length, prot, flags] = kread::words(ctx, param!(trace.sys_enter_args));
     let extra = prot as u32 as u64 | flags << 32;
-    let (address, length) = (argument(ctx, 0), argument(ctx, 1));
     call::enter(Hook::Mmap, &who, Asked { op: map_op::MMAP, address, length, extra, extra2: 0 });
 }
 
 pub fn munmap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
-    let (address, length) = (argument(ctx, 0), argument(ctx, 1));
+    let [address, length] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::MUNMAP, address, length, extra: 0, extra2: 0 };
     let Some(slot) = call::enter(Hook::Munmap, &who, asked) else { return };
     // RSS tells exactly what a process without company unmaps; with company the page tables do.
@@ -44,14 +38,15 @@ pub fn munmap_enter(ctx: &TracePointContext) {
 
 pub fn mremap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
-    let (address, length, new_length, flags) = (argument(ctx, 0), argument(ctx, 1), argument(ctx, 2), argument(ctx, 3));
+    let [address, length, new_length, flags] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::MREMAP, address, length, extra: new_length, extra2: flags };
     call::enter(Hook::Mremap, &who, asked);
 }
 
 pub fn brk_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
-    let asked = Asked { op: map_op::BRK, address: argument(ctx, 0), length: 0, extra: 0, extra2: 0 };
+    let [address] = kread::words(ctx, param!(trace.sys_enter_args));
+    let asked = Asked { op: map_op::BRK, address, length: 0, extra: 0, extra2: 0 };
     if let Some(slot) = call::enter(Hook::Brk, &who, asked) {
         slot.extra = kread::pointer(slot.mm, param!(mm.brk)).unwrap_or(0);
     }
@@ -61,7 +56,8 @@ pub fn brk_enter(ctx: &TracePointContext) {
 #[inline(always)]
 pub fn exit(ctx: &TracePointContext, hook: Hook, op: u32) {
     let Some(slot) = call::leaving(hook, op) else { return };
-    let result = kread::trace_field::<i64>(ctx, param!(trace.sys_exit_ret)).unwrap_or(0);
+    let [result] = kread::words(ctx, param!(trace.sys_exit_ret));
+    let result = result as i64;
     let done = Done::read(slot, result);
     forget_unmapped(slot, op, result);
     let length = if op == map_op::BRK { (result as u64).abs_diff(slot.extra) } else { slot.length };

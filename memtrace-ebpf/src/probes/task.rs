@@ -64,6 +64,11 @@ pub fn exec() {
     let id = match maps::target(tgid) {
         Some(known) => {
             known.go_counters = 0;
+            if known.flags & flags::FROM_EXEC != 0 {
+                known.flags &= !flags::FROM_EXEC;
+                // What the trampoline faulted is not the command's. Without room for figures there are none.
+                let _ = param!(switches.faults) == 1 && maps::start_faults(tgid, known.id);
+            }
             if let Some(faults) = maps::faults(tgid) {
                 faults.epoch = faults.epoch.wrapping_add(1);
                 let lost = faults.outstanding_pages;

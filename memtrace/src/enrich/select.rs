@@ -9,15 +9,19 @@ use std::path::Path;
 #[derive(Clone, Debug)]
 pub struct Selector {
     targets: Targets,
-    /// The cgroup's path inside its hierarchy, with the version it belongs to.
-    cgroup: Option<(String, bool)>,
+    /// The cgroup's path inside its hierarchy, with that hierarchy's v1 controllers (empty: v2).
+    cgroup: Option<(String, Vec<String>)>,
 }
 
 impl Selector {
     /// Fails when a cgroup is named that is none.
     pub fn new(targets: &Targets, facts: &Facts) -> Result<Self, String> {
         let cgroup = match targets {
-            Targets::Cgroup(path) => Some(cgroup_inside(path, facts)?),
+            Targets::Cgroup(path) => {
+                let path = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
+                let inside = facts.cgroup.inside(&path);
+                Some(inside.ok_or_else(|| format!("{} is not a cgroup directory", path.display()))?)
+            }
             _ => None,
         };
         Ok(Self { targets: targets.clone(), cgroup })
@@ -39,6 +43,11 @@ impl Selector {
         }
     }
 
+    /// Members of a cgroup come and go without an exec.
+    pub fn needs_rescans(&self) -> bool {
+        matches!(self.targets, Targets::Cgroup(_))
+    }
+
     /// Processes of now that are meant.
     pub fn scan(&self) -> Vec<u32> {
         match &self.targets {
@@ -49,13 +58,12 @@ impl Selector {
     }
 
     fn in_cgroup(&self, pid: u32) -> bool {
-        let Some((wanted, v2)) = &self.cgroup else { return false };
+        let Some((wanted, controllers)) = &self.cgroup else { return false };
         let Ok(memberships) = cgroup::read_memberships(pid) else { return false };
-        memberships.iter().any(|m| m.is_v2() == *v2 && Path::new(&m.path).starts_with(wanted))
+        let same = |m: &cgroup::Membership| match controllers.as_slice() {
+            [] => m.is_v2(),
+            v1 => m.controllers.iter().any(|c| v1.contains(c)),
+        };
+        memberships.iter().any(|m| same(m) && Path::new(&m.path).starts_with(wanted))
     }
-}
-
-/// Splits `/sys/fs/cgroup/memory/a/b` into the path in its hierarchy and whether that is v2.
-fn cgroup_inside(path: &Path, facts: &Facts) -> Result<(String, bool), String> {
-    facts.cgroup.inside(path).ok_or_else(|| format!("{} is not a cgroup directory", path.display()))
 }

@@ -79,6 +79,20 @@ pub struct CgroupFacts {
     pub memory_path: Option<PathBuf>,
     /// Directory of memtrace's own cgroup in it.
     pub own_path: Option<PathBuf>,
+    /// Every cgroup mount.
+    pub mounts: Vec<Mount>,
+}
+
+impl CgroupFacts {
+    /// A cgroup's directory as /proc/PID/cgroup names it: the path in its hierarchy, and the hierarchy's controllers
+    /// (empty: v2). `None`: not below any cgroup mount.
+    pub fn inside(&self, directory: &Path) -> Option<(String, Vec<String>)> {
+        let mount = self.mounts.iter().filter(|m| directory.starts_with(&m.point)).max_by_key(|m| m.point.as_os_str().len())?;
+        let below = directory.strip_prefix(&mount.point).ok()?;
+        let path = Path::new(&mount.root).join(below);
+        let controllers = if mount.kind == "cgroup2" { Vec::new() } else { mount.options.clone() };
+        Some((path.display().to_string(), controllers))
+    }
 }
 
 /// `v2_controllers`: text of `cgroup.controllers` at the root of the v2 mount, if there is one.
@@ -93,10 +107,11 @@ pub fn cgroup_facts(mounts: &[Mount], memberships: &[Membership], v2_controllers
         (false, true) => CgroupVersion::V2,
         (true, true) => CgroupVersion::Hybrid,
     };
+    let groups = mounts.iter().filter(|m| m.kind.starts_with("cgroup")).cloned().collect();
     let (memory_version, mount) = match (v1_memory, v2) {
         (Some(mount), _) => (1, mount),
         (None, Some(mount)) if v2_has_memory => (2, mount),
-        _ => return CgroupFacts { version, ..CgroupFacts::default() },
+        _ => return CgroupFacts { version, mounts: groups, ..CgroupFacts::default() },
     };
     let own = memberships.iter().find(|m| if memory_version == 1 { m.has("memory") } else { m.is_v2() });
     CgroupFacts {
@@ -104,6 +119,7 @@ pub fn cgroup_facts(mounts: &[Mount], memberships: &[Membership], v2_controllers
         memory_version: Some(memory_version),
         memory_path: Some(mount.point.clone()),
         own_path: own.map(|m| directory(mount, &m.path)),
+        mounts: groups,
     }
 }
 

@@ -90,7 +90,8 @@ fn one_line(error: AttachError) -> String {
     let mut words = error.to_string();
     if let AttachError::Program(ProgramError::LoadError { io_error, verifier_log }) = &error {
         let log = verifier_log.to_string();
-        let said: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("processed")).collect();
+        let statistics = |l: &str| ["processed ", "stack depth", "verification time"].iter().any(|s| l.starts_with(s));
+        let said: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty() && !statistics(l)).collect();
         words = format!("the verifier refused it ({io_error}): {}", said.last().copied().unwrap_or("no log"));
         log::debug!("{log}");
     } else {

@@ -18,7 +18,7 @@ use crate::host::plan::FaultHook;
 
 pub use calibrate::Calibration;
 pub use load::{Sizes, load};
-pub use selftest::{Proof, child_main, self_test};
+pub use selftest::{CHILD_ARGUMENT, Proof, child_main, self_test};
 
 /// What went wrong on the way into the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,17 @@ pub struct Rings {
     pub urgent: RingBuf<MapData>,
 }
 
+/// User stacks by id.
+pub struct Stacks(StackTraceMap<MapData>);
+
+impl Stacks {
+    /// User addresses, leaf first; `None` when the stack has been overwritten.
+    pub fn get(&self, id: u32) -> Option<Vec<u64>> {
+        let trace = self.0.get(&id, 0).ok()?;
+        Some(trace.frames().iter().map(|f| f.ip).filter(|ip| *ip != 0).collect())
+    }
+}
+
 fn map_error(map: &'static str) -> impl Fn(aya::maps::MapError) -> KernelError {
     move |source| KernelError::Map { map, source }
 }
@@ -95,11 +106,10 @@ impl Kernel {
         Ok(out)
     }
 
-    /// User addresses of a stack, leaf first; `None` when it has been overwritten.
-    pub fn stack(&self, id: u32) -> Option<Vec<u64>> {
-        let stacks = StackTraceMap::try_from(self.ebpf.map(map::STACKS)?).ok()?;
-        let trace = stacks.get(&id, 0).ok()?;
-        Some(trace.frames().iter().map(|f| f.ip).filter(|ip| *ip != 0).collect())
+    /// Takes the stack map out; once.
+    pub fn stacks(&mut self) -> Result<Stacks, KernelError> {
+        let map = self.ebpf.take_map(map::STACKS).ok_or(KernelError::Absent(map::STACKS))?;
+        Ok(Stacks(StackTraceMap::try_from(map).map_err(map_error(map::STACKS))?))
     }
 
     /// Ends every attachment; the maps stay readable.

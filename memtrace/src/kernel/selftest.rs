@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// First argument of the child's command line.
-pub(super) const CHILD_ARGUMENT: &str = "__selftest";
+pub const CHILD_ARGUMENT: &str = "__selftest";
 /// Pages the child maps; it drops `DROPPED` of them from the second on, and touches one of these again.
 const PAGES: usize = 8;
 const DROPPED: usize = 3;

@@ -2,6 +2,7 @@
 //! a sink. A full queue sheds whole batches and counts their records; it never blocks the drain.
 use crate::kernel::Rings;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -77,7 +78,8 @@ impl Drain {
         }
     }
 
-    pub fn rings(&self) -> &Rings {
-        &self.rings
+    /// Readable when the kernel side forces a wakeup: the events ring past its threshold, the urgent ring always.
+    pub fn wakeup_fds(&self) -> std::io::Result<[OwnedFd; 2]> {
+        Ok([self.rings.events.as_fd().try_clone_to_owned()?, self.rings.urgent.as_fd().try_clone_to_owned()?])
     }
 }

@@ -56,7 +56,7 @@ struct ProcessJson<'a> {
 #[derive(Serialize)]
 struct GoJson<'a> {
     version: &'a str,
-    read_by: &'static str,
+    read_by: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -186,7 +186,7 @@ impl<'a> ProcessJson<'a> {
 
 impl<'a> GoJson<'a> {
     fn of(go: &'a GoBuild) -> Self {
-        Self { version: &go.version, read_by: go.read_by.name() }
+        Self { version: &go.version, read_by: go.read_by.map(|r| r.name()) }
     }
 }
 

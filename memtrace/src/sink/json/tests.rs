@@ -43,7 +43,7 @@ fn stat_has_every_field_of_the_contract() {
     let call = CallSnapshot { latency, ..CallSnapshot::default() };
     let process = ProcessSnapshot {
         pid: Some(7),
-        go: Some(GoBuild { version: "go1.26.0".into(), read_by: ReadBy::Vote }),
+        go: Some(GoBuild { version: "go1.26.0".into(), read_by: Some(ReadBy::Vote) }),
         advise: vec![("dontneed".into(), call.clone())],
         munmap: call,
         time_to_refault: Some(TimeToRefault::default()),

@@ -48,7 +48,10 @@ fn write_process(out: &mut impl Write, style: Style, p: &ProcessSnapshot) -> io:
         return end_line(p).map_or(Ok(()), |end| writeln!(out, "  {}", style.alarm(&end)));
     }
     let runtime = match &p.go {
-        Some(go) => format!("{} (read by {})", clean(&go.version, 24), go.read_by.name()),
+        Some(go) => match go.read_by {
+            Some(by) => format!("{} (read by {})", clean(&go.version, 24), by.name()),
+            None => format!("{} (heap not read)", clean(&go.version, 24)),
+        },
         None if p.heap.is_some() => "Go".to_owned(),
         None => "no Go heap read".to_owned(),
     };

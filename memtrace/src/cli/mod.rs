@@ -1,0 +1,52 @@
+//! The command line: clap types, one file per verb. What was typed; what it means is in `config`.
+mod doctor;
+mod size;
+mod stat;
+mod targets;
+mod trace;
+
+use crate::error::Error;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Page truth for Go: how much memory a process gave back, how much the kernel really took, how much came straight back.
+#[derive(Debug, Parser)]
+#[command(name = "memtrace", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Say more on stderr (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// What this host allows, per probe, and what to do about what it does not
+    Doctor(doctor::Doctor),
+    /// The page-return ledger of a window, with the Go heap beside it
+    Stat(stat::Stat),
+    /// Events as they happen, one line each
+    Trace(trace::Trace),
+}
+
+impl Cli {
+    pub fn verbosity(&self) -> u8 {
+        self.verbose
+    }
+
+    /// Runs the verb; the exit code is 0, the command's own, or the doctor's 3.
+    pub fn run(self) -> Result<ExitCode, Error> {
+        match self.verb {
+            Verb::Doctor(verb) => verb.run(),
+            Verb::Stat(verb) => verb.run(),
+            Verb::Trace(verb) => verb.run(),
+        }
+    }
+}
+
+/// Colour only for people: a terminal, and no NO_COLOR.
+fn wants_color() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}

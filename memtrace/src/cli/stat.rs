@@ -1,0 +1,24 @@
+use super::size::parse_duration;
+use super::targets::SessionArgs;
+use crate::config;
+use crate::error::Error;
+use crate::pipeline;
+use clap::Args;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(super) struct Stat {
+    #[command(flatten)]
+    session: SessionArgs,
+    /// Print a line per process every so often (1, 500ms)
+    #[arg(short, long, value_parser = parse_duration)]
+    interval: Option<Duration>,
+}
+
+impl Stat {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
+        let config = config::Stat { session: self.session.session()?, interval: self.interval };
+        pipeline::stat(config, std::io::BufWriter::new(std::io::stdout()))
+    }
+}

@@ -1,0 +1,219 @@
+//! Keeps the kernel's target set and what is known of each target in step with the processes: a thread of its own, off
+//! the event path. It is told of forks, execs and exits, and of the samplers' clock; it tells of descriptions and samples.
+use super::describe::{self, Described};
+use super::select::Selector;
+use crate::account::ProgramAccount;
+use crate::aggregate::ProcessInfo;
+use crate::decode::Decoder;
+use crate::event::{ProcessSample, TargetId, TaskEvent, TaskWhat};
+use crate::kernel::{Kernel, KernelError};
+use crate::procfs::{clock, process::Status, smaps::Rollup};
+use memtrace_common::target::flags;
+use std::collections::{HashMap, HashSet};
+
+/// Chunks of the dead are swept at most this often.
+const SWEEP_NS: u64 = 1_000_000_000;
+
+/// What the follower tells the processing thread.
+#[derive(Clone, Debug)]
+pub enum News {
+    Process(ProcessInfo),
+    /// A provisional target that is not meant after all.
+    NotMeant(TargetId),
+    Sample(Box<ProcessSample>),
+    /// One line for the reader.
+    Note(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    #[error("no process {0}")]
+    Gone(u32),
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+struct Known {
+    target: TargetId,
+    described: Described,
+    uses_free: bool,
+    sampled: bool,
+}
+
+pub struct Follower {
+    kernel: Kernel,
+    selector: Selector,
+    decoder: Decoder,
+    known: HashMap<u32, Known>,
+    /// Named targets still alive; the run ends when the last is gone.
+    named: HashSet<u32>,
+    swept_ns: u64,
+    dead_since_sweep: bool,
+    tracks_faults: bool,
+}
+
+impl Follower {
+    pub fn new(kernel: Kernel, selector: Selector, decoder: Decoder) -> Self {
+        let tracks_faults = kernel.fault_hook() != crate::host::plan::FaultHook::None;
+        let (known, named) = (HashMap::new(), HashSet::new());
+        Self { kernel, selector, decoder, known, named, swept_ns: 0, dead_since_sweep: false, tracks_faults }
+    }
+
+    /// Observes a process named by the user, with its children.
+    pub fn name(&mut self, pid: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+        if Status::read(pid).map_or(true, |s| s.rss_bytes().is_none()) {
+            return Err(FollowError::Gone(pid));
+        }
+        self.named.insert(pid);
+        self.add(pid, flags::FOLLOW, tell)
+    }
+
+    /// Observes a held command from its exec on.
+    pub fn name_held(&mut self, pid: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+        self.named.insert(pid);
+        self.add(pid, flags::FOLLOW | flags::FROM_EXEC, tell)
+    }
+
+    /// Observes everything that is meant and runs now; returns how many.
+    pub fn scan(&mut self, tell: &mut impl FnMut(News)) -> Result<usize, FollowError> {
+        let own = std::process::id();
+        for pid in self.selector.scan() {
+            if pid != own && !self.known.contains_key(&pid) {
+                self.add(pid, flags::FOLLOW, tell)?;
+            }
+        }
+        Ok(self.known.len())
+    }
+
+    fn add(&mut self, pid: u32, target_flags: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+        let described = describe::describe(pid);
+        let target = self.kernel.add_target(pid, described.counters, target_flags)?;
+        if let Err(why) = self.kernel.track_faults(pid, false) {
+            tell(News::Note(format!("pid {pid}: re-faults are not seen: {why}")));
+        }
+        // A trampoline is nobody: the command is described, and looked at, from its exec on.
+        if target_flags & flags::FROM_EXEC != 0 {
+            self.known.insert(pid, Known { target, described: Described::default(), uses_free: false, sampled: false });
+            return Ok(());
+        }
+        self.admit(pid, target, described, tell);
+        self.sample_one(pid, clock::monotonic_ns(), tell);
+        Ok(())
+    }
+
+    fn admit(&mut self, pid: u32, target: TargetId, described: Described, tell: &mut impl FnMut(News)) {
+        tell(News::Process(described.info(target, pid)));
+        if let Some(why) = &described.refused {
+            tell(News::Note(format!("pid {pid}: Go heap not read: {why}")));
+        }
+        self.known.insert(pid, Known { target, described, uses_free: false, sampled: false });
+    }
+
+    /// A fork, exec, exit or kill of a target, in the order they came. True: the last named target is gone.
+    pub fn task(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<bool, FollowError> {
+        let pid = event.meta.tgid;
+        match event.what {
+            TaskWhat::Fork { .. } => {
+                let described = Described { comm: Some(event.comm_text()), ..Described::default() };
+                self.known.insert(pid, Known { target: event.meta.target, described, uses_free: false, sampled: false });
+            }
+            TaskWhat::Exec { .. } => self.exec(event, tell)?,
+            TaskWhat::Exit { .. } => {
+                self.kernel.forget_faults(pid);
+                // A reused pid may have come before this exit was read: only this incarnation goes.
+                if self.known.get(&pid).is_some_and(|k| k.target == event.meta.target) {
+                    self.known.remove(&pid);
+                    self.dead_since_sweep = true;
+                    return Ok(self.named.remove(&pid) && self.named.is_empty());
+                }
+            }
+            TaskWhat::Kill { .. } => {}
+        }
+        Ok(false)
+    }
+
+    fn exec(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+        let (pid, target) = (event.meta.tgid, event.meta.target);
+        let Some(current) = self.kernel.target(pid)?.filter(|t| t.id == target) else { return Ok(()) };
+        let provisional = current.flags & flags::PROVISIONAL != 0;
+        if provisional && !self.selector.wants(pid) {
+            self.kernel.remove_target(pid)?;
+            self.known.remove(&pid);
+            tell(News::NotMeant(target));
+            return Ok(());
+        }
+        let described = describe::describe(pid);
+        let now = current.flags & !flags::PROVISIONAL;
+        self.kernel.set_go_counters(pid, target, described.counters, now)?;
+        if let Err(why) = self.kernel.track_faults(pid, true) {
+            log::debug!("pid {pid}: {why}");
+        }
+        self.admit(pid, target, described, tell);
+        Ok(())
+    }
+
+    /// The process made lazy pages: its LazyFree is worth the walk from now on.
+    pub fn uses_free(&mut self, pid: u32) {
+        if let Some(known) = self.known.get_mut(&pid) {
+            known.uses_free = true;
+        }
+    }
+
+    /// The samplers' tick: every target once. Processes may move into a cgroup without an exec, so these are looked for.
+    pub fn tick(&mut self, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+        if self.selector.needs_rescans() {
+            self.scan(tell)?;
+        }
+        let now = clock::monotonic_ns();
+        let pids: Vec<u32> = self.known.keys().copied().collect();
+        for pid in pids {
+            self.sample_one(pid, now, tell);
+        }
+        if self.dead_since_sweep && now.saturating_sub(self.swept_ns) >= SWEEP_NS {
+            self.kernel.sweep_chunks()?;
+            self.swept_ns = now;
+            self.dead_since_sweep = false;
+        }
+        Ok(())
+    }
+
+    fn sample_one(&mut self, pid: u32, t_ns: u64, tell: &mut impl FnMut(News)) {
+        let Some(known) = self.known.get_mut(&pid) else { return };
+        let status = Status::read(pid).ok();
+        let lazy_due = known.uses_free || !known.sampled;
+        known.sampled = true;
+        let figures = if self.tracks_faults { self.kernel.fault_figures(pid).ok().flatten() } else { None };
+        let figures = figures.filter(|f| f.target == known.target);
+        tell(News::Sample(Box::new(ProcessSample {
+            target: known.target,
+            t_ns,
+            rss_bytes: status.as_ref().and_then(Status::rss_bytes),
+            rss_peak_bytes: status.as_ref().and_then(|s| s.rss_peak_bytes),
+            lazy_bytes: if lazy_due { Rollup::read(pid).ok().map(|r| r.lazy_free_bytes) } else { None },
+            go: describe::heap(pid, known.described.counters),
+            faults: figures.as_ref().map(|f| f.faults),
+            refaults: figures.as_ref().map(|f| self.decoder.refaults(f)),
+        })));
+    }
+
+    /// Ends all attachments, then takes a last look at every target: what the look says is what the records say.
+    pub fn stop(&mut self, tell: &mut impl FnMut(News)) {
+        self.kernel.detach();
+        let now = clock::monotonic_ns();
+        let pids: Vec<u32> = self.known.keys().copied().collect();
+        for pid in pids {
+            self.sample_one(pid, now, tell);
+        }
+    }
+
+    /// Counters of the programs; exact after [`Follower::stop`].
+    pub fn counters(&self) -> Result<Vec<ProgramAccount>, FollowError> {
+        Ok(self.kernel.counters()?)
+    }
+
+    /// Targets that could not be added in the kernel.
+    pub fn targets_full(&mut self) -> Result<u64, FollowError> {
+        Ok(self.kernel.targets_full()?)
+    }
+
+}

@@ -1,0 +1,78 @@
+//! Facts → plan → load → self-test: from nothing to programs that have proven themselves.
+use crate::config::{Session, Targets};
+use crate::error::Error;
+use crate::host::Host;
+use crate::host::plan::{Plan, Want};
+use crate::kernel::{self, Kernel, Proof, Rings, Stacks};
+use memtrace_common::params::Switches;
+
+/// Wake the drain before its timer when this share of the ring is taken.
+const WAKEUP_SHARE: u32 = 4;
+
+/// What only `trace` asks of the kernel side.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Filter {
+    /// Bits 1 << kind.
+    pub(super) families: u32,
+    pub(super) min_bytes: u64,
+    pub(super) stacks: bool,
+}
+
+pub(super) struct Started {
+    pub(super) kernel: Kernel,
+    pub(super) rings: Rings,
+    pub(super) stacks: Option<Stacks>,
+    pub(super) proof: Proof,
+    pub(super) host: Host,
+}
+
+pub(super) fn start(session: &Session, filter: Filter) -> Result<Started, Error> {
+    let host = Host::read();
+    let want = Want {
+        faults: session.faults,
+        whole_host: matches!(session.targets, Targets::AllGo),
+        exact: session.exact,
+    };
+    let switches = switches(session, filter, &host);
+    let (params, missing) = host.params(switches);
+    let mut plan = host.plan(&params, &missing, &want);
+    require(&plan)?;
+    let mut kernel = kernel::load(&params, session.sizes, &plan, host.facts.version)?;
+    let mut rings = kernel.rings()?;
+    let stacks = Some(kernel.stacks()?);
+    let proof = kernel::self_test(&mut kernel, &mut rings, &mut plan)?;
+    require(&plan)?;
+    for probe in plan.probes.iter().filter(|p| p.wanted && !p.program.required) {
+        if let Some(o) = &probe.obstacle {
+            log::warn!("{}: {}", probe.program.name, o.reason);
+        }
+    }
+    Ok(Started { kernel, rings, stacks, proof, host })
+}
+
+fn switches(session: &Session, filter: Filter, host: &Host) -> Switches {
+    let page_bytes = host.facts.page_bytes.max(1);
+    let bit = |on: bool| u32::from(on);
+    Switches {
+        self_tgid: std::process::id(),
+        exact: bit(session.exact),
+        stacks: bit(filter.stacks),
+        faults: bit(session.faults),
+        discover: bit(session.targets.discovers()),
+        min_pages: u32::try_from(filter.min_bytes.div_ceil(page_bytes)).unwrap_or(u32::MAX),
+        families: filter.families,
+        wakeup_bytes: session.sizes.ring_bytes / WAKEUP_SHARE,
+    }
+}
+
+/// One line per fix, the first obstacle first.
+fn require(plan: &Plan) -> Result<(), Error> {
+    if plan.is_ready() {
+        return Ok(());
+    }
+    let required = plan.probes.iter().filter(|p| p.program.required).filter_map(|p| p.obstacle.as_ref());
+    let first = plan.blockers.iter().chain(required).next();
+    let reason = first.map_or("this host cannot be traced", |o| o.reason.as_str());
+    let fix = first.and_then(|o| o.fix.as_deref()).unwrap_or("see `memtrace doctor`");
+    Err(Error::Host(format!("{reason}; {fix}")))
+}
