@@ -2,6 +2,8 @@
 use crate::wait::Deadline;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child as StdChild, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 
@@ -12,6 +14,7 @@ pub struct Child {
     child: StdChild,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
+    spoken: Arc<AtomicBool>,
     stderr: Option<JoinHandle<String>>,
     status: Option<ExitStatus>,
 }
@@ -24,9 +27,12 @@ impl Child {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let (sender, lines) = channel();
         let stdout = child.stdout.take().expect("a pipe");
+        let spoken = Arc::new(AtomicBool::new(false));
+        let speaks = spoken.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let Ok(line) = line else { break };
+                speaks.store(true, Relaxed);
                 if sender.send(line).is_err() {
                     break;
                 }
@@ -39,7 +45,7 @@ impl Child {
             String::from_utf8_lossy(&text).into_owned()
         });
         let stdin = child.stdin.take();
-        Self { name, child, stdin, lines, stderr: Some(stderr), status: None }
+        Self { name, child, stdin, lines, spoken, stderr: Some(stderr), status: None }
     }
 
     pub fn pid(&self) -> u32 {
@@ -62,6 +68,11 @@ impl Child {
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("{} says nothing", self.name),
         }
+    }
+
+    /// Whether anything has come on stdout yet.
+    pub fn has_spoken(&self) -> bool {
+        self.spoken.load(Relaxed)
     }
 
     pub fn close_stdin(&mut self) {

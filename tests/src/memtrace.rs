@@ -81,6 +81,19 @@ impl Memtrace {
         json
     }
 
+    /// The next line on stdout, whatever it is.
+    #[track_caller]
+    pub fn text_line(&mut self) -> String {
+        let line = self.child.line().expect("a line");
+        self.seen.push(line.clone());
+        line
+    }
+
+    /// Whether anything has come on stdout yet.
+    pub fn has_spoken(&self) -> bool {
+        self.child.has_spoken()
+    }
+
     /// Waits for an interval that began after this call: what happened before is in the figures by then.
     #[track_caller]
     pub fn settle(&mut self) -> Value {

@@ -43,7 +43,7 @@ fn every_figure_of_one_thread_is_exact() {
         "refaulted_bytes": 140 * PAGE,
         "untracked_bytes": 0,
         "kept_bytes": (385 + 779 - 140) * PAGE,
-        "lazy_bytes": null,
+        "lazy_bytes": 0,
         "effectiveness_ratio": 1.0,
         "time_to_refault_ns": {"count": 140},
         // One for each page written where there was none: all other memory of the workload is locked.

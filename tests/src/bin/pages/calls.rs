@@ -1,15 +1,23 @@
 //! The system calls, raw: no wrapper of the C library adds one of its own.
 use std::ffi::CString;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 const PAGE: usize = 4096;
 
-/// This executable: found before anything is counted.
-static SELF: LazyLock<CString> = LazyLock::new(|| {
-    let path = std::env::current_exe().expect("own path");
-    CString::new(path.into_os_string().into_encoded_bytes()).expect("a path without NUL")
-});
+/// What `spawn` runs, this executable unless told otherwise: found before anything is counted.
+static PROGRAM: OnceLock<CString> = OnceLock::new();
+
+fn program() -> &'static CString {
+    PROGRAM.get_or_init(|| {
+        let path = std::env::current_exe().expect("own path");
+        CString::new(path.into_os_string().into_encoded_bytes()).expect("a path without NUL")
+    })
+}
+
+pub(crate) fn spawn_from(path: &str) {
+    PROGRAM.set(CString::new(path).expect("a path without NUL")).expect("one --exec");
+}
 
 fn last_errno() -> i64 {
     std::io::Error::last_os_error().raw_os_error().unwrap_or(0).into()
@@ -42,7 +50,7 @@ pub(crate) fn fix_heap() {
 
 /// All that is mapped now stays resident; what is mapped later is not concerned.
 pub(crate) fn lock_everything() {
-    LazyLock::force(&SELF);
+    program();
     assert_eq!(syscall!(libc::SYS_mlockall, libc::MCL_CURRENT), 0, "mlockall needs root");
 }
 
@@ -170,7 +178,7 @@ pub(crate) fn spawn(commands: &str) -> bool {
     let argv = [c"pages".as_ptr(), c"each".as_ptr(), commands.as_ptr(), std::ptr::null()];
     let envp = [std::ptr::null::<libc::c_char>()];
     fork(|| {
-        syscall!(libc::SYS_execve, SELF.as_ptr(), argv.as_ptr(), envp.as_ptr());
+        syscall!(libc::SYS_execve, program().as_ptr(), argv.as_ptr(), envp.as_ptr());
         false
     })
 }

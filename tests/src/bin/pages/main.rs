@@ -1,6 +1,7 @@
 //! A workload of counted page work: does exactly the calls it is told and says what each returned.
 //!
-//!     pages [--threads N] [--pin CPU]           commands on stdin, one JSON line for each
+//!     pages [--threads N] [--pin CPU] [--exec PATH]
+//!                                               commands on stdin, one JSON line for each; `spawn` runs PATH
 //!     pages [--pin CPU] run "CMD; CMD; ..."     these commands, nothing printed; 0 when all succeeded, else 1
 //!     pages each "CMD, CMD, ..."                the same, as `spawn` hands them on
 //!
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         match argument {
             "--threads" => threads = number(),
             "--pin" => calls::pin(number()),
+            "--exec" => calls::spawn_from(rest.next().expect("a path")),
             "run" => return run_all(rest.next().expect("commands")),
             "each" => return ExitCode::from(u8::from(!script::run_list(rest.next().expect("commands")))),
             other => panic!("unknown argument {other}"),
