@@ -78,7 +78,7 @@ fn leave(ctx: &TracePointContext, hook: Hook, op: u32) {
     } else if slot.extra2 != 0 {
         done.flags = (done.flags & !flags::RSS) | flags::FOREIGN;
     }
-    if !call::wanted(kind::ADVISE, slot.length) {
+    if !call::wanted(kind::ADVISE, slot.target, slot.length) {
         slot.tid = 0;
         return count(hook, Outcome::Filtered);
     }

@@ -56,7 +56,7 @@ pub fn trace(config: Trace, out: impl Write + Send + 'static) -> Result<ExitCode
     let decoder = Decoder { page_bytes: started.host.facts.page_bytes };
     let (session, style) = (&config.session, Style { color: config.session.color });
     let stacks = started.stacks.take().filter(|_| config.stacks);
-    let processing = Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, out);
+    let processing = Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, config.families, out);
     run(session, started, processing, decoder, None)
 }
 
