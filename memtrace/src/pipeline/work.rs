@@ -21,6 +21,8 @@ pub(super) enum Work {
     Batch(Batch),
     News(News),
     Tick { t_ns: u64, programs: Vec<ProgramAccount> },
+    /// The last of the rings has been handed on; only the follower has more to say.
+    Last,
     Finish { t_ns: u64, programs: Vec<ProgramAccount> },
 }
 
@@ -114,6 +116,7 @@ impl<W: Write> Processing<W> {
             }
             Work::News(news) => self.news(news),
             Work::Tick { t_ns, programs } => self.tick(t_ns, programs)?,
+            Work::Last => {}
             Work::Finish { t_ns, programs } => {
                 self.finish(t_ns, programs)?;
                 return Ok(true);
