@@ -23,5 +23,8 @@ pub mod flags {
     pub const FROM_EXEC: u32 = 1 << 2;
 }
 
+/// The self-test's child: no filter applies to it.
+pub const SELF_TEST: u32 = 1;
+
 /// Ids handed out by user space are below this, those handed out in the kernel (fork, exec) at or above it.
 pub const KERNEL_IDS: u32 = 1 << 31;

@@ -61,7 +61,7 @@ pub fn exit(ctx: &TracePointContext, hook: Hook, op: u32) {
     let done = Done::read(slot, result);
     forget_unmapped(slot, op, result);
     let length = if op == map_op::BRK { (result as u64).abs_diff(slot.extra) } else { slot.length };
-    if !call::wanted(kind::MAP, length) {
+    if !call::wanted(kind::MAP, slot.target, length) {
         slot.tid = 0;
         return count(hook, Outcome::Filtered);
     }

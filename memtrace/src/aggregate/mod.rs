@@ -19,7 +19,10 @@ use crate::account::Account;
 use crate::event::{Event, TargetId};
 use crate::snapshot::{GoBuild, Snapshot, SnapshotKind};
 use process::Process;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+/// Forgotten targets remembered; ids are not used twice, so only records on the way matter.
+const MAX_FORGOTTEN: usize = 65536;
 
 /// Where the window begins and how much is remembered.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +70,8 @@ impl Key {
 pub struct Aggregator {
     config: AggregateConfig,
     processes: HashMap<Key, Process>,
+    /// Targets that turned out not to be meant: records of theirs may still be on the way.
+    forgotten: HashSet<TargetId>,
     /// All folded processes together.
     others: Process,
     /// Events of processes that found no room and nobody to fold.
@@ -80,7 +85,7 @@ impl Aggregator {
         let mut others = Process::new(0, None);
         others.comm = Some("(others)".to_owned());
         let interval_start_ns = config.start_ns;
-        Self { config, processes: HashMap::new(), others, overflowed_events: 0, interval_start_ns }
+        Self { config, processes: HashMap::new(), forgotten: HashSet::new(), others, overflowed_events: 0, interval_start_ns }
     }
 
     /// Says who a target is, before or after its first event; again after an exec.
@@ -93,12 +98,17 @@ impl Aggregator {
 
     /// Drops a target that turned out not to be wanted (a provisional one), with all it did.
     pub fn forget(&mut self, target: TargetId) {
+        if self.forgotten.len() >= MAX_FORGOTTEN {
+            self.forgotten.clear();
+        }
+        self.forgotten.insert(target);
         self.processes.remove(&Key::of(target, 0));
     }
 
     /// Counts one event; of an unknown process too, so that nothing is lost.
     pub fn apply(&mut self, event: &Event) {
         let (key, pid, t_ns) = match (event.meta(), event) {
+            (Some(meta), _) if self.forgotten.contains(&meta.target) => return,
             (Some(meta), _) => (Key::of(meta.target, meta.tgid), Some(meta.tgid), meta.t_ns),
             (None, Event::Sample(sample)) => (Key::of(sample.target, 0), None, sample.t_ns),
             (None, _) => return,

@@ -50,13 +50,24 @@ pub struct Follower {
     swept_ns: u64,
     dead_since_sweep: bool,
     tracks_faults: bool,
+    /// Processes that ended before it could be told whether they were meant.
+    unidentified: u64,
 }
 
 impl Follower {
     pub fn new(kernel: Kernel, selector: Selector, decoder: Decoder) -> Self {
         let tracks_faults = kernel.fault_hook() != crate::host::plan::FaultHook::None;
-        let (known, named) = (HashMap::new(), HashSet::new());
-        Self { kernel, selector, decoder, known, named, swept_ns: 0, dead_since_sweep: false, tracks_faults }
+        Self {
+            kernel,
+            selector,
+            decoder,
+            known: HashMap::new(),
+            named: HashSet::new(),
+            swept_ns: 0,
+            dead_since_sweep: false,
+            tracks_faults,
+            unidentified: 0,
+        }
     }
 
     /// Observes a process named by the user, with its children.
@@ -113,9 +124,13 @@ impl Follower {
     pub fn task(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<bool, FollowError> {
         let pid = event.meta.tgid;
         match event.what {
-            TaskWhat::Fork { .. } => {
-                let described = Described { comm: Some(event.comm_text()), ..Described::default() };
-                self.known.insert(pid, Known { target: event.meta.target, described, uses_free: false, sampled: false });
+            TaskWhat::Fork { parent_tgid } => {
+                // A child of one that is meant is meant; of one still to be judged it is judged itself.
+                if self.known.contains_key(&parent_tgid) || self.judged(event, tell)? {
+                    let described = Described { comm: Some(event.comm_text()), ..Described::default() };
+                    let target = event.meta.target;
+                    self.known.insert(pid, Known { target, described, uses_free: false, sampled: false });
+                }
             }
             TaskWhat::Exec { .. } => self.exec(event, tell)?,
             TaskWhat::Exit { .. } => {
@@ -132,19 +147,38 @@ impl Follower {
         Ok(false)
     }
 
+    /// Whether the process is meant; one that is not leaves the set.
+    fn judged(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<bool, FollowError> {
+        let (pid, target) = (event.meta.tgid, event.meta.target);
+        let verdict = self.selector.judge(event);
+        self.unidentified += u64::from(verdict.is_none());
+        if verdict == Some(true) {
+            return Ok(true);
+        }
+        if self.kernel.target(pid)?.is_some_and(|t| t.id == target) {
+            self.kernel.remove_target(pid)?;
+        }
+        self.known.remove(&pid);
+        tell(News::NotMeant(target));
+        Ok(false)
+    }
+
     fn exec(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
         let (pid, target) = (event.meta.tgid, event.meta.target);
-        let Some(current) = self.kernel.target(pid)?.filter(|t| t.id == target) else { return Ok(()) };
-        let provisional = current.flags & flags::PROVISIONAL != 0;
-        if provisional && !self.selector.wants(pid) {
-            self.kernel.remove_target(pid)?;
-            self.known.remove(&pid);
-            tell(News::NotMeant(target));
+        let known = self.known.get(&pid).is_some_and(|k| k.target == target);
+        if !known && !self.judged(event, tell)? {
             return Ok(());
         }
+        let current = self.kernel.target(pid)?.filter(|t| t.id == target);
+        let Some(current) = current else {
+            // Gone already: its name is all there is, and its exit is on the way.
+            let described = Described { comm: Some(event.comm_text()), ..Described::default() };
+            self.admit(pid, target, described, tell);
+            return Ok(());
+        };
         let described = describe::describe(pid);
-        let now = current.flags & !flags::PROVISIONAL;
-        self.kernel.set_go_counters(pid, target, described.counters, now)?;
+        let flags_now = current.flags & !flags::PROVISIONAL;
+        self.kernel.set_go_counters(pid, target, described.counters, flags_now)?;
         if let Err(why) = self.kernel.track_faults(pid, true) {
             log::debug!("pid {pid}: {why}");
         }
@@ -196,13 +230,25 @@ impl Follower {
         })));
     }
 
-    /// Ends all attachments, then takes a last look at every target: what the look says is what the records say.
-    pub fn stop(&mut self, tell: &mut impl FnMut(News)) {
+    /// Ends all attachments.
+    pub fn detach(&mut self) {
         self.kernel.detach();
+    }
+
+    /// Takes a last look at every target, after [`Follower::detach`]: what the look says is what the records say.
+    pub fn stop(&mut self, tell: &mut impl FnMut(News)) {
         let now = clock::monotonic_ns();
         let pids: Vec<u32> = self.known.keys().copied().collect();
         for pid in pids {
             self.sample_one(pid, now, tell);
+        }
+        if self.unidentified > 0 {
+            let n = self.unidentified;
+            tell(News::Note(format!("{n} processes ended before it could be told whether they were meant: left out")));
+        }
+        match self.kernel.targets_full() {
+            Ok(0) | Err(_) => {}
+            Ok(n) => tell(News::Note(format!("{n} processes were not observed: the target set was full (--max-targets)"))),
         }
     }
 
@@ -210,10 +256,4 @@ impl Follower {
     pub fn counters(&self) -> Result<Vec<ProgramAccount>, FollowError> {
         Ok(self.kernel.counters()?)
     }
-
-    /// Targets that could not be added in the kernel.
-    pub fn targets_full(&mut self) -> Result<u64, FollowError> {
-        Ok(self.kernel.targets_full()?)
-    }
-
 }

@@ -1,7 +1,7 @@
 //! Domain events: owned, in bytes and ns, absent where the kernel could not say. Made by `decode` and by the samplers.
 mod sample;
 
-use memtrace_common::COMM_BYTES;
+use memtrace_common::{COMM_BYTES, kind};
 
 pub use sample::{GoHeap, ProcessSample, Refaults};
 
@@ -165,6 +165,18 @@ pub enum TaskWhat {
 }
 
 impl Event {
+    /// `memtrace_common::kind` of its family; samples count as faults, whose figures they carry.
+    pub fn kind(&self) -> u16 {
+        match self {
+            Event::Advise(_) => kind::ADVISE,
+            Event::Map(_) => kind::MAP,
+            Event::Oom(_) => kind::OOM,
+            Event::Reclaim(_) => kind::RECLAIM,
+            Event::Task(_) => kind::TASK,
+            Event::Sample(_) => kind::FAULT,
+        }
+    }
+
     /// `None` for samples, which have no kernel origin.
     pub fn meta(&self) -> Option<&Meta> {
         match self {

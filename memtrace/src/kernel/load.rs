@@ -6,6 +6,7 @@ use memtrace_common::names::map;
 use memtrace_common::params::{self, Params};
 use memtrace_common::{layout, refault::CHUNK_PAGES};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use memtrace_common::target::SELF_TEST;
 use std::collections::HashMap;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrace-ebpf"));
@@ -58,7 +59,7 @@ pub fn load(params: &Params, sizes: Sizes, plan: &Plan, kernel: (u32, u32)) -> R
         fault_links: HashMap::new(),
         fault_hook: plan.fault_hook,
         fetching_atomics: kernel >= (5, 12),
-        next_id: 1,
+        next_id: SELF_TEST,
         sizes,
         calibration: Calibration::default(),
     })

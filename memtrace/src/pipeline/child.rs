@@ -75,6 +75,12 @@ impl TracedChild {
         Some(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
     }
 
+    /// The kernel has seen it end: its exit code is there at once.
+    pub(super) fn reap(&mut self) -> Option<ExitCode> {
+        self.ended = self.ended.or_else(|| self.child.wait().ok());
+        self.ended()
+    }
+
     /// The run is over: a command that still runs is asked to end, which is no failure of its own.
     pub(super) fn finish(&mut self) -> Option<ExitCode> {
         if let Some(code) = self.ended() {

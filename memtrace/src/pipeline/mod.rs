@@ -22,7 +22,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
@@ -56,7 +56,7 @@ pub fn trace(config: Trace, out: impl Write + Send + 'static) -> Result<ExitCode
     let decoder = Decoder { page_bytes: started.host.facts.page_bytes };
     let (session, style) = (&config.session, Style { color: config.session.color });
     let stacks = started.stacks.take().filter(|_| config.stacks);
-    let processing = Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, out);
+    let processing = Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, config.families, out);
     run(session, started, processing, decoder, None)
 }
 
@@ -74,7 +74,8 @@ enum End {
 enum Order {
     Ask(Ask),
     Tick,
-    Stop,
+    /// Ends all attachments and says so; the queue's end is the order to stop.
+    Detach(SyncSender<()>),
 }
 
 fn run<W: Write + Send + 'static>(
@@ -95,15 +96,14 @@ fn run<W: Write + Send + 'static>(
     let child = add_targets(session, &mut follower, &work_in)?;
     let worker = {
         let (orders, end) = (orders_in.clone(), end_in.clone());
-        thread::Builder::new().name("processing".into()).spawn(move || process(processing, work_out, &orders, &end))
+        thread::Builder::new().name("processing".into()).spawn(move || process(processing, work_out, orders, &end))
     }
     .map_err(Error::io("cannot start a thread"))?;
-    let (stopped_in, stopped_out) = channel();
     let following = {
         let work = work_in.clone();
         thread::Builder::new()
             .name("follower".into())
-            .spawn(move || follow(follower, &orders_out, &work, &end_in, &stopped_in, interval.is_some()))
+            .spawn(move || follow(follower, &orders_out, &work, &end_in, interval.is_some()))
     }
     .map_err(Error::io("cannot start a thread"))?;
     let runtime =
@@ -111,12 +111,14 @@ fn run<W: Write + Send + 'static>(
     let mut drain = Drain::new(rings, counts);
     let mut loop_ = Loop { drain: &mut drain, work: &work_in, orders: &orders_in, child, end: end_out };
     let (end, code) = runtime.block_on(loop_.run(session.duration, interval.unwrap_or(SAMPLE)))?;
-    // Detach first, then empty the rings: what was submitted is what will be received.
-    let _ = orders_in.send(Order::Stop);
+    // Detach first, then empty the rings: what was submitted is what will be received. When the processing thread has
+    // seen the last of it, the follower, told all that concerned it, takes its last look and finishes.
+    let (detached_in, detached_out) = sync_channel(1);
+    let _ = orders_in.send(Order::Detach(detached_in));
     drop(orders_in);
-    let programs = stopped_out.recv().map_err(|_| Error::Host("the follower died".into()))?;
+    let _ = detached_out.recv();
     drain.drain(|batch| work_in.send(Work::Batch(batch)).is_ok());
-    let _ = work_in.send(Work::Finish { t_ns: clock::monotonic_ns(), programs });
+    let _ = work_in.send(Work::Last);
     drop(work_in);
     let _ = (following.join(), worker.join());
     match end {
@@ -167,11 +169,16 @@ fn add_targets(
 fn process<W: Write>(
     mut processing: Processing<W>,
     work: Receiver<Work>,
-    orders: &SyncSender<Order>,
+    orders: SyncSender<Order>,
     end: &tokio::sync::mpsc::UnboundedSender<End>,
 ) {
-    let mut ask = |ask| drop(orders.try_send(Order::Ask(ask)));
+    let mut orders = Some(orders);
     for piece in work {
+        if matches!(piece, Work::Last) {
+            orders = None;
+            continue;
+        }
+        let mut ask = |ask| drop(orders.as_ref().map(|o| o.try_send(Order::Ask(ask))));
         match processing.take(piece, &mut ask) {
             Ok(false) => {}
             Ok(true) => return,
@@ -192,7 +199,6 @@ fn follow(
     orders: &Receiver<Order>,
     work: &SyncSender<Work>,
     end: &tokio::sync::mpsc::UnboundedSender<End>,
-    stopped: &Sender<Vec<crate::account::ProgramAccount>>,
     intervals: bool,
 ) {
     let mut tell = |news: News| drop(work.send(Work::News(news)));
@@ -220,16 +226,17 @@ fn follow(
                 }
                 Ok(())
             }),
-            Order::Stop => break,
+            Order::Detach(done) => {
+                follower.detach();
+                let _ = done.send(());
+                Ok(())
+            }
         };
         done.unwrap_or_else(failed);
     }
     follower.stop(&mut tell);
-    match follower.targets_full() {
-        Ok(0) | Err(_) => {}
-        Ok(n) => tell(News::Note(format!("{n} processes were not observed: the target set was full (--max-targets)"))),
-    }
-    let _ = stopped.send(follower.counters().unwrap_or_default());
+    let programs = follower.counters().unwrap_or_default();
+    let _ = work.send(Work::Finish { t_ns: clock::monotonic_ns(), programs });
 }
 
 #[expect(deprecated, reason = "its unsafe successor is for types whose fd may change; an OwnedFd's does not")]
@@ -277,7 +284,11 @@ impl Loop<'_> {
                 () = &mut deadline => return Ok((End::Asked, self.end_child())),
                 _ = interrupt.recv() => return Ok((End::Asked, self.end_child())),
                 _ = terminate.recv() => return Ok((End::Asked, self.end_child())),
-                Some(end) = self.end.recv() => return Ok((end, self.end_child())),
+                Some(end) = self.end.recv() => {
+                    let gone = matches!(end, End::TargetsGone);
+                    let code = self.child.as_mut().and_then(|c| if gone { c.reap() } else { c.finish() });
+                    return Ok((end, code));
+                }
             }
             self.drain.drain(|batch| self.work.try_send(Work::Batch(batch)).is_ok());
             if let Some(code) = self.child.as_mut().and_then(TracedChild::ended) {

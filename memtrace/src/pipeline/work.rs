@@ -21,6 +21,8 @@ pub(super) enum Work {
     Batch(Batch),
     News(News),
     Tick { t_ns: u64, programs: Vec<ProgramAccount> },
+    /// The last of the rings has been handed on; only the follower has more to say.
+    Last,
     Finish { t_ns: u64, programs: Vec<ProgramAccount> },
 }
 
@@ -35,7 +37,14 @@ const MAX_NAMES: usize = 16384;
 
 enum View {
     Stat { aggregator: Box<Aggregator>, interval: IntervalText, intervals: bool },
-    Trace { text: TraceText, names: HashMap<TargetId, String>, symbols: Option<Box<(Stacks, Symbolizer)>>, seen: bool },
+    Trace {
+        text: TraceText,
+        names: HashMap<TargetId, String>,
+        symbols: Option<Box<(Stacks, Symbolizer)>>,
+        /// Bits 1 << kind: what is shown; tasks are always received, since targets are followed by them.
+        families: u32,
+        seen: bool,
+    },
 }
 
 pub(super) struct Processing<W: Write> {
@@ -63,11 +72,12 @@ impl<W: Write> Processing<W> {
         format: Format,
         style: Style,
         stacks: Option<Stacks>,
+        families: u32,
         out: W,
     ) -> Self {
         let symbols = stacks.map(|stacks| Box::new((stacks, Symbolizer::new())));
         let text = TraceText::new(style, start_ns);
-        Self::new(decoder, View::Trace { text, names: HashMap::new(), symbols, seen: false }, format, style, out)
+        Self::new(decoder, View::Trace { text, names: HashMap::new(), symbols, families, seen: false }, format, style, out)
     }
 
     fn new(decoder: Decoder, view: View, format: Format, style: Style, out: W) -> Self {
@@ -106,6 +116,7 @@ impl<W: Write> Processing<W> {
             }
             Work::News(news) => self.news(news),
             Work::Tick { t_ns, programs } => self.tick(t_ns, programs)?,
+            Work::Last => {}
             Work::Finish { t_ns, programs } => {
                 self.finish(t_ns, programs)?;
                 return Ok(true);
@@ -122,13 +133,16 @@ impl<W: Write> Processing<W> {
         }
         match &mut self.view {
             View::Stat { aggregator, .. } => aggregator.apply(event),
-            View::Trace { text, names, symbols, seen } => {
+            View::Trace { text, names, symbols, families, seen } => {
                 let Some(meta) = event.meta() else { return Ok(()) };
                 if let Event::Task(task) = event
                     && !matches!(task.what, crate::event::TaskWhat::Kill { .. })
                     && names.len() < MAX_NAMES
                 {
                     names.insert(meta.target, task.comm_text());
+                }
+                if *families & (1 << event.kind()) == 0 {
+                    return Ok(());
                 }
                 *seen = true;
                 let frames = symbols.as_mut().and_then(|s| frames(&mut s.1, &s.0, event));
