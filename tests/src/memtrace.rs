@@ -38,8 +38,14 @@ impl Memtrace {
         command
     }
 
+    #[track_caller]
     pub fn start(arguments: &[&str]) -> Self {
-        Self { child: Child::start(&mut Self::command(arguments)), seen: Vec::new() }
+        Self::start_command(&mut Self::command(arguments))
+    }
+
+    #[track_caller]
+    pub fn start_command(command: &mut Command) -> Self {
+        Self { child: Child::start(command), seen: Vec::new() }
     }
 
     /// Runs it to its end.
@@ -87,6 +93,12 @@ impl Memtrace {
         let line = self.child.line().expect("a line");
         self.seen.push(line.clone());
         line
+    }
+
+    /// A line for its stdin.
+    #[track_caller]
+    pub fn say(&mut self, line: &str) {
+        self.child.say(line);
     }
 
     /// Whether anything has come on stdout yet.

@@ -29,7 +29,9 @@ fn two_thousand_children_of_a_command_are_each_counted_once() {
     assert_eq!(sum(processes, "failed_calls"), 0);
     assert_eq!(sum(processes, "approximate_calls"), 0);
     for process in processes {
-        assert_json(process, &json!({"comm": "pages", "exe": PAGES, "exit": {"code": 0}, "oom_killed": false}));
+        assert_json(process, &json!({"comm": "pages", "exit": {"code": 0}, "oom_killed": false}));
+        // A process may be gone before anyone can look where it came from: then that is not known.
+        assert!(process["exe"] == PAGES || process["exe"].is_null(), "{process:#}");
     }
 }
 
@@ -70,8 +72,7 @@ fn two_thousand_strangers_leave_nothing_behind_in_kernel_or_memtrace() {
     assert_eq!(sum(summary.processes(), "calls"), LIVES);
     assert_eq!(sum(summary.processes(), "unmapped_bytes"), LIVES * 5 * PAGE);
     drop(objects);
-    let left: Vec<u32> = bpf_programs().into_iter().filter(|id| !before.contains(id)).collect();
-    assert_eq!(left, [0_u32; 0], "eBPF programs that were not there before");
+    assert_gone(&before);
 }
 
 #[test]
@@ -84,12 +85,8 @@ fn a_reused_pid_is_another_process() {
     let same: Vec<&Value> = summary.processes().iter().filter(|process| process["pid"] == first).collect();
     assert_eq!(same.len(), 2, "{summary:#}");
     assert_ne!(same[0]["target"], same[1]["target"]);
-    assert_ne!(same[0]["start_time_ns"], same[1]["start_time_ns"]);
-    let (one, two) = if same[0]["start_time_ns"].as_u64() < same[1]["start_time_ns"].as_u64() {
-        (same[0], same[1])
-    } else {
-        (same[1], same[0])
-    };
+    assert!(same[0]["start_time_ns"].as_u64() < same[1]["start_time_ns"].as_u64(), "in the order of their lives");
+    let (one, two) = (same[0], same[1]);
     let row = |calls: u64, unmapped: u64, refaulted: u64| {
         json!({
             "exit": {"code": 0},
@@ -131,15 +128,30 @@ fn reborn(pid: u32, list: &str) -> u32 {
 #[test]
 fn a_process_that_comes_and_goes_before_it_can_be_looked_at_is_still_told() {
     let memtrace = Memtrace::ready(&["--comm", "pages"]);
-    let pids: Vec<u32> = (0..20).map(|n| life(&format!("mmap 0p 32p; write 0p 32p; madvise 0p {n}p dontneed"))).collect();
+    let list = |n: u64| format!("mmap 0p 32p; write 0p 32p; madvise 0p {n}p dontneed; write 0p 32p");
+    let pids: Vec<u32> = (0..20).map(|n| life(&list(n))).collect();
     let summary = memtrace.interrupt().summary();
-    for (n, pid) in pids.into_iter().enumerate() {
+    for (n, pid) in (0..).zip(pids) {
         let expected = json!({
             "comm": "pages", "exit": {"code": 0},
-            "advise": {"dontneed": {"calls": 1, "unmapped_bytes": n as u64 * PAGE}},
+            "advise": {"dontneed": {"calls": 1, "unmapped_bytes": n * PAGE}},
         });
-        assert_json(summary.process(pid), &expected);
+        let process = summary.process(pid);
+        assert_json(process, &expected);
+        // Its faults are seen only from when memtrace has looked at it. Whatever came back unseen is not "kept": either
+        // nothing is said of re-faults, or it is said that they were not watched.
+        if let Some(refaulted) = process["refaulted_bytes"].as_u64() {
+            let untracked = process["untracked_bytes"].as_u64().expect("untracked_bytes");
+            assert_eq!(refaulted + untracked, n * PAGE, "{process:#}");
+        }
     }
+}
+
+/// The kernel frees programs a grace period after their last user has gone.
+fn assert_gone(before: &[u32]) {
+    wait_until("all eBPF programs but those of before to be gone", || {
+        bpf_programs().iter().all(|id| before.contains(id)).then_some(())
+    });
 }
 
 #[test]
@@ -150,6 +162,5 @@ fn nothing_is_left_attached_after_the_end() {
     let held = BpfObjects::of(memtrace.pid()).programs;
     assert!(held.len() > 10, "{held:?}");
     memtrace.interrupt().summary();
-    let left: Vec<u32> = bpf_programs().into_iter().filter(|id| !before.contains(id)).collect();
-    assert_eq!(left, [0_u32; 0], "held while it ran: {held:?}");
+    assert_gone(&before);
 }

@@ -41,13 +41,16 @@ fn a_path_finds_what_runs_and_what_is_started() {
     let glob = format!("{}/pag*", std::path::Path::new(PAGES).parent().expect("a directory").display());
     let mut memtrace = Memtrace::ready(&["--exe", &glob]);
     running.all(&["mmap 0p 8p", "write 0p 8p", "madvise 0p 4p dontneed"]);
-    let later = one_shot();
+    // One that stays, since a path can only be read while there is a process.
+    let mut later = pages(&[]);
     memtrace.settle();
+    later.all(&["mmap 0p 8p", "write 0p 8p", "madvise 0p 4p dontneed"]);
     let summary = memtrace.interrupt().summary();
-    for pid in [running.pid(), later] {
-        assert_json(summary.process(pid), &returned());
-        assert_json(summary.process(pid), &json!({"exe": PAGES}));
-    }
+    assert_json(summary.process(running.pid()), &returned());
+    assert_json(summary.process(running.pid()), &json!({"exe": PAGES}));
+    let found = summary.process(later.pid());
+    assert_json(found, &json!({"exe": PAGES, "exit": null}));
+    assert_eq!(found["advise"]["dontneed"]["unmapped_bytes"], 4 * PAGE, "{found:#}");
     assert_eq!(summary.processes().len(), 2, "{summary:#}");
 }
 
@@ -128,4 +131,16 @@ fn trace_shows_each_call_of_its_families_with_its_figures() {
     assert_json(calls[0], &went);
     assert_json(calls[1], &json!({"address": base + 1, "result": -libc::EINVAL, "unmapped_bytes": 0}));
     assert!(calls[0]["t_ns"].as_u64() < calls[1]["t_ns"].as_u64());
+}
+
+/// A process of another path that is gone before it can be looked at: it is counted as such, or left out, never taken
+/// for one that is meant.
+#[test]
+fn a_path_never_takes_a_stranger_for_its_own() {
+    let memtrace = Memtrace::ready(&["--exe", "/nowhere/*"]);
+    for _ in 0..20 {
+        one_shot();
+    }
+    let summary = memtrace.interrupt().summary();
+    assert_eq!(summary.processes().len(), 0, "{summary:#}");
 }
