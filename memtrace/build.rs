@@ -19,7 +19,8 @@ fn main() -> Result<()> {
     // Beside the profiles, so that dev, release and clippy share one build: target/<profile>/build/<package>/out.
     let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("ebpf");
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
-    let triple = if env::var("CARGO_CFG_TARGET_ENDIAN")? == "big" { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };
+    let triple =
+        if env::var("CARGO_CFG_TARGET_ENDIAN")? == "big" { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([tools].into_iter().chain(env::split_paths(&path)))?;
     let flags = [&format!("--cfg=bpf_target_arch=\"{arch}\""), "-Cdebuginfo=2", "-Clink-arg=--btf"].join("\x1f");

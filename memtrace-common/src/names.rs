@@ -11,16 +11,12 @@ pub mod map {
     pub const CPU_OFFSETS: &str = "CPU_OFFSETS";
 }
 
-/// Counter blocks: one per hook; an enter/exit pair is one hook, counted at exit. The value is the index in COUNTERS.
+/// Counter blocks: one per family of hooks; an enter/exit pair is one hook, counted at exit. The value is the index in COUNTERS.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
-    Madvise,
-    ProcessMadvise,
-    Mmap,
-    Munmap,
-    Mremap,
-    Brk,
+    Advise,
+    Map,
     Fault,
     SigGenerate,
     MarkVictim,
@@ -31,13 +27,9 @@ pub enum Hook {
     Exit,
 }
 
-pub const HOOKS: [(Hook, &str); 14] = [
-    (Hook::Madvise, "madvise"),
-    (Hook::ProcessMadvise, "process_madvise"),
-    (Hook::Mmap, "mmap"),
-    (Hook::Munmap, "munmap"),
-    (Hook::Mremap, "mremap"),
-    (Hook::Brk, "brk"),
+pub const HOOKS: [(Hook, &str); 10] = [
+    (Hook::Advise, "advise"),
+    (Hook::Map, "map"),
     (Hook::Fault, "fault"),
     (Hook::SigGenerate, "signal_generate"),
     (Hook::MarkVictim, "mark_victim"),

@@ -9,8 +9,8 @@ use memtrace_common::refault::{CHUNK_PAGES, ChunkKey, FaultStats};
 
 /// Chunks walked by one call (1 GiB with 4 KiB pages); what is larger is untracked.
 pub const MAX_WALK: u64 = 512;
-/// Chunks cleared by one call (4 GiB); what is larger ends the epoch: all marks of the process are dropped.
-const MAX_CLEAR: u64 = 2048;
+/// Chunks cleared by one call (32 GiB); what is larger ends the epoch: all marks of the process are dropped.
+const MAX_CLEAR: u64 = 16384;
 
 /// Whose marks.
 #[derive(Clone, Copy)]
@@ -84,32 +84,66 @@ pub fn forget(faults: &mut FaultStats, pages: &Pages, returned_elsewhere: bool) 
 /// Three counts of up to 2^18 pages, 20 bits each from the lowest: resident, marked, unseen.
 const COUNT: u64 = (1 << 20) - 1;
 
-/// The loop of [`walk`]; a function of its own because the verifier follows every turn of it.
+/// Chunks in a stride. The verifier follows every turn of every loop, once per function: two loops of 64 cost it 128
+/// turns and reach 4096 chunks.
+const STRIDE: u64 = 64;
+
+/// [`walk`], stride by stride.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn mark_range(pgd: u64, first: u64, last: u64, owner: u64, mark: u64) -> u64 {
     let mut sum = 0;
     let chunk = first / CHUNK_PAGES as u64;
-    for i in 0..MAX_WALK {
-        if chunk + i > last / CHUNK_PAGES as u64 {
+    for i in 0..MAX_WALK / STRIDE {
+        let start = chunk + i * STRIDE;
+        if start > last / CHUNK_PAGES as u64 {
             break;
         }
-        sum += mark_chunk(pgd, chunk + i, Piece::relative(chunk + i, first, last), owner, mark);
+        sum += mark_stride(pgd, start, Piece::relative(start, first, last), owner, mark);
     }
     sum
 }
 
-/// The loop of [`clear`].
+/// `relative`: the whole range's ends, from the stride's first page.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn mark_stride(pgd: u64, start: u64, relative: u64, owner: u64, mark: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..STRIDE {
+        if Piece::begins_after(relative, i) {
+            break;
+        }
+        sum += mark_chunk(pgd, start + i, Piece::shift(relative, i), owner, mark);
+    }
+    sum
+}
+
+/// [`clear`], stride by stride.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn clear_range(first: u64, last: u64, owner: u64) -> u64 {
     let mut cleared = 0;
     let chunk = first / CHUNK_PAGES as u64;
-    for i in 0..MAX_CLEAR {
-        if chunk + i > last / CHUNK_PAGES as u64 {
+    for i in 0..MAX_CLEAR / STRIDE {
+        let start = chunk + i * STRIDE;
+        if start > last / CHUNK_PAGES as u64 {
             break;
         }
-        cleared += clear_chunk(chunk + i, Piece::relative(chunk + i, first, last), owner);
+        cleared += clear_stride(start, Piece::relative(start, first, last), owner);
+    }
+    cleared
+}
+
+/// As [`mark_stride`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn clear_stride(start: u64, relative: u64, owner: u64) -> u64 {
+    let mut cleared = 0;
+    for i in 0..STRIDE {
+        if Piece::begins_after(relative, i) {
+            break;
+        }
+        cleared += clear_chunk(start + i, Piece::shift(relative, i), owner);
     }
     cleared
 }
@@ -123,6 +157,7 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
         return 0;
     }
     let Some(scratch) = maps::scratch() else { return 0 };
+    let pages = last - first + 1;
     let all = if pgd == 0 {
         true
     } else {
@@ -130,41 +165,54 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
             Upper::Nothing => return 0,
             Upper::Huge => true,
             Upper::Table(table) => {
-                let pages = (last - first + 1) as u32;
-                if !kread::kernel_entries(&mut scratch.entries, pages, table + first * 8) {
+                if !kread::kernel_entries(&mut scratch.entries, pages as u32, table + first * 8) {
                     return 0;
                 }
                 false
             }
         }
     };
-    let mut resident = 0;
-    if all {
-        resident = last - first + 1;
-    } else {
-        for k in 0..CHUNK_PAGES as u64 {
-            if k > last - first {
-                break;
-            }
-            resident += pagetable::resident(scratch.entries[(k & 511) as usize]) as u64;
-        }
-    }
+    // No branch in the loops below but their end: each would be another state for the verifier at each turn.
+    let resident = if all { pages } else { count_resident(&scratch.entries, pages) };
     if resident == 0 || mark == 0 {
         return resident;
     }
     let Some(marks) = maps::chunk_or_new(&Owner::key(owner, chunk)) else { return resident };
     let mut unseen = 0;
     for k in 0..CHUNK_PAGES as u64 {
-        if k > last - first {
+        if k >= pages {
             break;
         }
-        if all || pagetable::resident(scratch.entries[(k & 511) as usize]) {
-            let slot = &mut marks[((first + k) & 511) as usize];
-            unseen += (*slot != 0) as u64;
-            *slot = mark;
-        }
+        let slot = &mut marks[((first + k) & 511) as usize];
+        let old = *slot;
+        // All ones where the page is resident; hidden, or the compiler makes a branch of it.
+        let here = core::hint::black_box(if all {
+            u64::MAX
+        } else {
+            pagetable::resident_bit(scratch.entries[(k & 511) as usize]).wrapping_neg()
+        });
+        unseen += bit(old & here);
+        *slot = old ^ ((old ^ mark) & here);
     }
     resident | resident << 20 | unseen << 40
+}
+
+#[inline(always)]
+fn count_resident(entries: &Chunk, pages: u64) -> u64 {
+    let mut resident = 0;
+    for k in 0..CHUNK_PAGES as u64 {
+        if k >= pages {
+            break;
+        }
+        resident += pagetable::resident_bit(entries[(k & 511) as usize]);
+    }
+    resident
+}
+
+/// 1 unless `n` is 0, without a branch.
+#[inline(always)]
+fn bit(n: u64) -> u64 {
+    (n | n.wrapping_neg()) >> 63
 }
 
 /// Takes the marks of one chunk's part away; returns how many there were.
@@ -191,7 +239,8 @@ fn take_all(marks: &mut Chunk, first: u64, last: u64) -> u64 {
             break;
         }
         let slot = &mut marks[((first + k) & 511) as usize];
-        taken += (*slot != 0) as u64;
+        let old = *slot;
+        taken += bit(old);
         *slot = 0;
     }
     taken

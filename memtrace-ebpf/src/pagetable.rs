@@ -52,7 +52,14 @@ pub const fn upper(entry: u64) -> Upper {
 /// Whether a last-level entry maps a page that counts as RSS.
 #[inline(always)]
 pub const fn resident(entry: u64) -> bool {
-    entry & (PRESENT | PROTNONE) != 0 && entry & SPECIAL == 0
+    resident_bit(entry) != 0
+}
+
+/// [`resident`] as 0 or 1, without a branch.
+#[inline(always)]
+pub const fn resident_bit(entry: u64) -> u64 {
+    const { assert!(PRESENT == 1 && PROTNONE == 1 << 8 && SPECIAL == 1 << 9) };
+    (entry | entry >> 8) & !(entry >> 9) & 1
 }
 
 #[cfg(test)]

@@ -33,6 +33,20 @@ impl Piece {
         first.wrapping_sub(base) & 0xffff_ffff | last.wrapping_sub(base) << 32
     }
 
+    /// A relative range as the `i`th chunk after sees it.
+    #[inline(always)]
+    pub const fn shift(relative: u64, i: u64) -> u64 {
+        let back = i * PAGES;
+        let (first, last) = (relative as u32, (relative >> 32) as u32);
+        (first.wrapping_sub(back as u32) as u64) | ((last.wrapping_sub(back as u32) as u64) << 32)
+    }
+
+    /// Whether the `i`th chunk after begins behind the range's last page.
+    #[inline(always)]
+    pub const fn begins_after(relative: u64, i: u64) -> bool {
+        ((relative >> 32) as u32 as i32 as i64) < (i * PAGES) as i64
+    }
+
     /// What of a relative range lies in the chunk.
     #[inline(always)]
     pub const fn within(relative: u64) -> Self {
@@ -93,6 +107,17 @@ mod tests {
         assert_eq!(pieces[1], Piece { first: 0, last: 511 });
         assert_eq!(pieces[3], Piece { first: 0, last: 0 });
         assert_eq!(pieces.iter().map(|p| p.last - p.first + 1).sum::<u64>(), pages.count());
+    }
+
+    #[test]
+    fn strides_see_what_chunks_see() {
+        let (first, last) = (100, 40_000);
+        let relative = Piece::relative(0, first, last);
+        for i in 0..100 {
+            let direct = Piece::within(Piece::relative(i, first, last));
+            assert_eq!(Piece::within(Piece::shift(relative, i)), direct);
+            assert_eq!(Piece::begins_after(relative, i), i * 512 > last);
+        }
     }
 
     #[test]

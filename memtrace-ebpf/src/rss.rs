@@ -31,7 +31,8 @@ fn member(values: &[i64; MEMBERS], i: u32) -> i64 {
 
 #[inline(always)]
 fn rss_of(values: &[i64; MEMBERS]) -> i64 {
-    member(values, param!(mm.member_file)) + member(values, param!(mm.member_anon))
+    member(values, param!(mm.member_file))
+        + member(values, param!(mm.member_anon))
         + member(values, param!(mm.member_shmem))
 }
 

@@ -1,8 +1,6 @@
 //! One entry per program; the names are those of the probe catalogue (memtrace/src/host/catalog.rs).
 use aya_ebpf::macros::{perf_event, raw_tracepoint, tracepoint};
 use aya_ebpf::programs::{PerfEventContext, RawTracePointContext, TracePointContext};
-use memtrace_common::names::Hook;
-use memtrace_common::records::map_op;
 use memtrace_ebpf::probes::{advise, calibrate, exact, fault, map, oom, reclaim, task};
 use memtrace_ebpf::{maps, params};
 
@@ -19,17 +17,13 @@ macro_rules! tp {
 
 tp! {
     madvise_in => advise::madvise_enter;
-    madvise_out => advise::madvise_exit;
+    advise_out => advise::exit;
     pmadvise_in => advise::process_madvise_enter;
-    pmadvise_out => advise::process_madvise_exit;
     mmap_in => map::mmap_enter;
-    mmap_out => |ctx| map::exit(ctx, Hook::Mmap, map_op::MMAP);
+    map_out => map::exit;
     munmap_in => map::munmap_enter;
-    munmap_out => |ctx| map::exit(ctx, Hook::Munmap, map_op::MUNMAP);
     mremap_in => map::mremap_enter;
-    mremap_out => |ctx| map::exit(ctx, Hook::Mremap, map_op::MREMAP);
     brk_in => map::brk_enter;
-    brk_out => |ctx| map::exit(ctx, Hook::Brk, map_op::BRK);
     memcg_in => reclaim::memcg_begin;
     memcg_out => reclaim::memcg_end;
     direct_in => reclaim::direct_begin;

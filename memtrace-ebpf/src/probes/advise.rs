@@ -21,7 +21,7 @@ pub fn madvise_enter(ctx: &TracePointContext) {
     let [address, length, advice] = kread::words(ctx, param!(trace.sys_enter_args));
     let advice = advice as i32;
     let asked = Asked { op: ADVISE, address, length, extra: advice as u32 as u64, extra2: 0 };
-    if let Some(slot) = call::enter(Hook::Madvise, &who, asked) {
+    if let Some(slot) = call::enter(Hook::Advise, &who, asked) {
         look(slot, who.tgid, advice);
     }
 }
@@ -44,9 +44,7 @@ fn look(slot: &mut InFlight, tgid: u32, advice: i32) {
     }
     let faults = maps::faults(tgid);
     let (owner, stamp) = match &faults {
-        Some(f) if unmaps(advice) => {
-            (Owner { target: f.target, epoch: f.epoch }, mark::new(group(advice), slot.t_ns))
-        }
+        Some(f) if unmaps(advice) => (Owner { target: f.target, epoch: f.epoch }, mark::new(group(advice), slot.t_ns)),
         _ => (Owner { target: 0, epoch: 0 }, 0),
     };
     let Some(walked) = marks::walk(pgd, &pages, owner, stamp) else { return };
@@ -62,13 +60,10 @@ fn look(slot: &mut InFlight, tgid: u32, advice: i32) {
     }
 }
 
-pub fn madvise_exit(ctx: &TracePointContext) {
-    leave(ctx, Hook::Madvise, ADVISE);
-}
-
-#[inline(always)]
-fn leave(ctx: &TracePointContext, hook: Hook, op: u32) {
-    let Some(slot) = call::leaving(hook, op) else { return };
+/// The exit of either.
+pub fn exit(ctx: &TracePointContext) {
+    let Some(slot) = call::leaving(Hook::Advise, |op| op == ADVISE || op == PROCESS_ADVISE) else { return };
+    let op = slot.op;
     let [result] = kread::words(ctx, param!(trace.sys_exit_ret));
     let result = result as i64;
     let mut done = Done::read(slot, result);
@@ -80,12 +75,12 @@ fn leave(ctx: &TracePointContext, hook: Hook, op: u32) {
     }
     if !call::wanted(kind::ADVISE, slot.target, slot.length) {
         slot.tid = 0;
-        return count(hook, Outcome::Filtered);
+        return count(Hook::Advise, Outcome::Filtered);
     }
     let go = kread::go_counters(slot.go_counters);
     let about = call::about(slot, &done, kind::ADVISE, go.is_some());
     let stack_id = call::stack(ctx.as_ptr());
-    emit::event(hook, |record: &mut AdviseRecord| {
+    emit::event(Hook::Advise, |record: &mut AdviseRecord| {
         record.header = about.header(size_of::<AdviseRecord>());
         call::fill(&mut record.call, slot, &done, &go, stack_id);
         record.advice = advice;
@@ -160,9 +155,5 @@ pub fn process_madvise_enter(ctx: &TracePointContext) {
     }
     // Whose memory the pidfd names is not resolved: RSS is given only when the call can but be on its own.
     let asked = Asked { op: PROCESS_ADVISE, address: first, length: total, extra: advice as u32 as u64, extra2: 1 };
-    call::enter(Hook::ProcessMadvise, &who, asked);
-}
-
-pub fn process_madvise_exit(ctx: &TracePointContext) {
-    leave(ctx, Hook::ProcessMadvise, PROCESS_ADVISE);
+    call::enter(Hook::Advise, &who, asked);
 }

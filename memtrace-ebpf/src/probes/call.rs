@@ -68,12 +68,12 @@ pub fn has_company(slot: &InFlight) -> bool {
     slot.mm != 0 && kread::field::<i32>(slot.mm, param!(mm.users)) != Some(1)
 }
 
-/// The slot of the current thread's call, if it belongs to `op`; anything else is not a target's and counted so.
+/// The slot of the current thread's call, if it is one of `ours`; anything else is not a target's and counted so.
 #[inline(always)]
-pub fn leaving(hook: Hook, op: u32) -> Option<&'static mut InFlight> {
+pub fn leaving(hook: Hook, ours: impl Fn(u32) -> bool) -> Option<&'static mut InFlight> {
     let (_, tid) = kread::current_ids();
     match maps::slot(tid) {
-        Some(slot) if slot.tid == tid && slot.op == op => Some(slot),
+        Some(slot) if slot.tid == tid && ours(slot.op) => Some(slot),
         _ => {
             count(hook, Outcome::Filtered);
             None
@@ -161,8 +161,7 @@ pub fn wanted(kind: u16, target: u32, length: u64) -> bool {
     if target == SELF_TEST {
         return true;
     }
-    param!(switches.families) & (1 << kind) != 0
-        && length >> param!(mm.page_shift) >= param!(switches.min_pages) as u64
+    param!(switches.families) & (1 << kind) != 0 && length >> param!(mm.page_shift) >= param!(switches.min_pages) as u64
 }
 
 #[inline(always)]

@@ -18,14 +18,14 @@ pub fn mmap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address, length, prot, flags] = kread::words(ctx, param!(trace.sys_enter_args));
     let extra = prot as u32 as u64 | flags << 32;
-    call::enter(Hook::Mmap, &who, Asked { op: map_op::MMAP, address, length, extra, extra2: 0 });
+    call::enter(Hook::Map, &who, Asked { op: map_op::MMAP, address, length, extra, extra2: 0 });
 }
 
 pub fn munmap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address, length] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::MUNMAP, address, length, extra: 0, extra2: 0 };
-    let Some(slot) = call::enter(Hook::Munmap, &who, asked) else { return };
+    let Some(slot) = call::enter(Hook::Map, &who, asked) else { return };
     // RSS tells exactly what a process without company unmaps; with company the page tables do.
     if call::has_company(slot) && maps::host().is_some_and(|h| h.direct_map != 0) {
         let Some(pages) = call::pages(address, length) else { return };
@@ -40,22 +40,22 @@ pub fn mremap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address, length, new_length, flags] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::MREMAP, address, length, extra: new_length, extra2: flags };
-    call::enter(Hook::Mremap, &who, asked);
+    call::enter(Hook::Map, &who, asked);
 }
 
 pub fn brk_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::BRK, address, length: 0, extra: 0, extra2: 0 };
-    if let Some(slot) = call::enter(Hook::Brk, &who, asked) {
+    if let Some(slot) = call::enter(Hook::Map, &who, asked) {
         slot.extra = kread::pointer(slot.mm, param!(mm.brk)).unwrap_or(0);
     }
 }
 
 /// The exit of any of the four.
-#[inline(always)]
-pub fn exit(ctx: &TracePointContext, hook: Hook, op: u32) {
-    let Some(slot) = call::leaving(hook, op) else { return };
+pub fn exit(ctx: &TracePointContext) {
+    let Some(slot) = call::leaving(Hook::Map, |op| op <= map_op::BRK) else { return };
+    let op = slot.op;
     let [result] = kread::words(ctx, param!(trace.sys_exit_ret));
     let result = result as i64;
     let done = Done::read(slot, result);
@@ -63,12 +63,12 @@ pub fn exit(ctx: &TracePointContext, hook: Hook, op: u32) {
     let length = if op == map_op::BRK { (result as u64).abs_diff(slot.extra) } else { slot.length };
     if !call::wanted(kind::MAP, slot.target, length) {
         slot.tid = 0;
-        return count(hook, Outcome::Filtered);
+        return count(Hook::Map, Outcome::Filtered);
     }
     let go = kread::go_counters(slot.go_counters);
     let about = call::about(slot, &done, kind::MAP, go.is_some());
     let stack_id = call::stack(ctx.as_ptr());
-    emit::event(hook, |record: &mut MapRecord| {
+    emit::event(Hook::Map, |record: &mut MapRecord| {
         record.header = about.header(size_of::<MapRecord>());
         call::fill(&mut record.call, slot, &done, &go, stack_id);
         record.op = op;

@@ -76,12 +76,10 @@ pub fn exec() {
             }
             known.id
         }
-        None if param!(switches.discover) == 1 => {
-            match target::adopt(tgid, flags::FOLLOW | flags::PROVISIONAL) {
-                Some(id) => id,
-                None => return count(Hook::Exec, Outcome::ReadFailed),
-            }
-        }
+        None if param!(switches.discover) == 1 => match target::adopt(tgid, flags::FOLLOW | flags::PROVISIONAL) {
+            Some(id) => id,
+            None => return count(Hook::Exec, Outcome::ReadFailed),
+        },
         None => return count(Hook::Exec, Outcome::Filtered),
     };
     let rss_pages = task::mm(task).and_then(rss::pages).unwrap_or(UNKNOWN);

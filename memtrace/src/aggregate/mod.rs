@@ -85,7 +85,14 @@ impl Aggregator {
         let mut others = Process::new(0, None);
         others.comm = Some("(others)".to_owned());
         let interval_start_ns = config.start_ns;
-        Self { config, processes: HashMap::new(), forgotten: HashSet::new(), others, overflowed_events: 0, interval_start_ns }
+        Self {
+            config,
+            processes: HashMap::new(),
+            forgotten: HashSet::new(),
+            others,
+            overflowed_events: 0,
+            interval_start_ns,
+        }
     }
 
     /// Says who a target is, before or after its first event; again after an exec.

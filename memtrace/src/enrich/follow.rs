@@ -230,25 +230,29 @@ impl Follower {
         })));
     }
 
-    /// Ends all attachments.
-    pub fn detach(&mut self) {
-        self.kernel.detach();
-    }
-
-    /// Takes a last look at every target, after [`Follower::detach`]: what the look says is what the records say.
-    pub fn stop(&mut self, tell: &mut impl FnMut(News)) {
+    /// Ends the window and all attachments; in between, a last look at every target. Returns when the window ended.
+    pub fn detach(&mut self, tell: &mut impl FnMut(News)) -> Result<u64, FollowError> {
+        self.kernel.close_window()?;
         let now = clock::monotonic_ns();
         let pids: Vec<u32> = self.known.keys().copied().collect();
         for pid in pids {
             self.sample_one(pid, now, tell);
         }
+        self.kernel.detach();
+        Ok(now)
+    }
+
+    /// Says what the reader must know; after [`Follower::detach`] and the last order.
+    pub fn stop(&mut self, tell: &mut impl FnMut(News)) {
         if self.unidentified > 0 {
             let n = self.unidentified;
             tell(News::Note(format!("{n} processes ended before it could be told whether they were meant: left out")));
         }
         match self.kernel.targets_full() {
             Ok(0) | Err(_) => {}
-            Ok(n) => tell(News::Note(format!("{n} processes were not observed: the target set was full (--max-targets)"))),
+            Ok(n) => {
+                tell(News::Note(format!("{n} processes were not observed: the target set was full (--max-targets)")))
+            }
         }
     }
 

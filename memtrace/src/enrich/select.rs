@@ -1,8 +1,8 @@
 //! Which processes are meant.
 use crate::config::Targets;
+use crate::event::TaskEvent;
 use crate::goruntime::{self, NotRead};
 use crate::host::facts::Facts;
-use crate::event::TaskEvent;
 use crate::procfs::{self, ProcError, cgroup, process};
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;

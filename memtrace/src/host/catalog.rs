@@ -63,6 +63,8 @@ impl Bystander {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Program {
     pub name: &'static str,
+    /// The object's program: one may serve several hooks.
+    pub object: &'static str,
     pub family: &'static str,
     pub hook: Hook,
     /// Without it there is no ledger.
@@ -74,7 +76,7 @@ pub struct Program {
 }
 
 const fn row(name: &'static str, family: &'static str, hook: Hook) -> Program {
-    Program { name, family, hook, required: false, when: When::Always, bystander: None }
+    Program { name, object: name, family, hook, required: false, when: When::Always, bystander: None }
 }
 
 const fn enter(name: &'static str, family: &'static str, event: &'static str) -> Program {
@@ -82,8 +84,9 @@ const fn enter(name: &'static str, family: &'static str, event: &'static str) ->
     Program { bystander: Some((Bystander::Syscall, 39)), ..row(name, family, hook) }
 }
 
-const fn exit(name: &'static str, family: &'static str, event: &'static str) -> Program {
-    Program { bystander: Some((Bystander::Syscall, 18)), ..enter(name, family, event) }
+/// All exits of a family are one program.
+const fn exit(name: &'static str, object: &'static str, family: &'static str, event: &'static str) -> Program {
+    Program { object, bystander: Some((Bystander::Syscall, 18)), ..enter(name, family, event) }
 }
 
 const fn vmscan(name: &'static str, event: &'static str) -> Program {
@@ -104,17 +107,17 @@ const fn paid(program: Program, when: When, what: Bystander, ns: u32) -> Program
 
 pub const PROGRAMS: [Program; 26] = [
     required(enter("madvise_in", "advise", "sys_enter_madvise")),
-    required(exit("madvise_out", "advise", "sys_exit_madvise")),
+    required(exit("madvise_out", "advise_out", "advise", "sys_exit_madvise")),
     enter("pmadvise_in", "advise", "sys_enter_process_madvise"),
-    exit("pmadvise_out", "advise", "sys_exit_process_madvise"),
+    exit("pmadvise_out", "advise_out", "advise", "sys_exit_process_madvise"),
     required(enter("mmap_in", "map", "sys_enter_mmap")),
-    required(exit("mmap_out", "map", "sys_exit_mmap")),
+    required(exit("mmap_out", "map_out", "map", "sys_exit_mmap")),
     required(enter("munmap_in", "map", "sys_enter_munmap")),
-    required(exit("munmap_out", "map", "sys_exit_munmap")),
+    required(exit("munmap_out", "map_out", "map", "sys_exit_munmap")),
     required(enter("mremap_in", "map", "sys_enter_mremap")),
-    required(exit("mremap_out", "map", "sys_exit_mremap")),
+    required(exit("mremap_out", "map_out", "map", "sys_exit_mremap")),
     required(enter("brk_in", "map", "sys_enter_brk")),
-    required(exit("brk_out", "map", "sys_exit_brk")),
+    required(exit("brk_out", "map_out", "map", "sys_exit_brk")),
     paid(row("fault_task", "fault", Hook::TaskPageFaults), When::TaskFaults, Bystander::Fault, 48),
     paid(raw("fault_host", "fault", "page_fault_user"), When::HostFaults, Bystander::Fault, 175),
     raw("sig_generate", "oom", "signal_generate"),

@@ -87,7 +87,8 @@ impl CgroupFacts {
     /// A cgroup's directory as /proc/PID/cgroup names it: the path in its hierarchy, and the hierarchy's controllers
     /// (empty: v2). `None`: not below any cgroup mount.
     pub fn inside(&self, directory: &Path) -> Option<(String, Vec<String>)> {
-        let mount = self.mounts.iter().filter(|m| directory.starts_with(&m.point)).max_by_key(|m| m.point.as_os_str().len())?;
+        let mount =
+            self.mounts.iter().filter(|m| directory.starts_with(&m.point)).max_by_key(|m| m.point.as_os_str().len())?;
         let below = directory.strip_prefix(&mount.point).ok()?;
         let path = Path::new(&mount.root).join(below);
         let controllers = if mount.kind == "cgroup2" { Vec::new() } else { mount.options.clone() };

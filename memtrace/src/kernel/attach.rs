@@ -16,8 +16,8 @@ impl Kernel {
     /// Loads and attaches one program of the catalogue. The error says in one line what the kernel objected to.
     pub fn attach(&mut self, program: &'static Program) -> Result<(), String> {
         let link = match program.hook {
-            Hook::Tracepoint { category, name } => self.attach_tracepoint(program.name, category, name),
-            Hook::RawTracepoint { name } => self.attach_raw(program.name, name),
+            Hook::Tracepoint { category, name } => self.attach_tracepoint(program.object, category, name),
+            Hook::RawTracepoint { name } => self.attach_raw(program.object, name),
             // Loaded now, so that a refusal is known; attached per target.
             Hook::TaskPageFaults => return self.load_fault_program().map_err(one_line),
         };
@@ -32,7 +32,7 @@ impl Kernel {
 
     fn attach_tracepoint(&mut self, program: &'static str, category: &str, name: &str) -> Result<FdLink, AttachError> {
         let p: &mut TracePoint = self.program(program)?.try_into()?;
-        p.load()?;
+        loaded(p.load())?;
         let id = p.attach(category, name)?;
         Ok(p.take_link(id)?.try_into()?)
     }
@@ -73,6 +73,11 @@ impl Kernel {
     fn program(&mut self, name: &'static str) -> Result<&mut aya::programs::Program, AttachError> {
         self.ebpf.program_mut(name).ok_or(AttachError::Object(KernelError::Absent(name)))
     }
+}
+
+/// A program that serves several hooks is loaded once.
+fn loaded(result: Result<(), ProgramError>) -> Result<(), ProgramError> {
+    if matches!(result, Err(ProgramError::AlreadyLoaded)) { Ok(()) } else { result }
 }
 
 #[derive(Debug, thiserror::Error)]

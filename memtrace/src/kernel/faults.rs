@@ -34,7 +34,9 @@ impl Kernel {
                 }
             }
         }
-        if links.is_empty() && let Some(why) = refused {
+        if links.is_empty()
+            && let Some(why) = refused
+        {
             return Err(why);
         }
         self.fault_links.insert(tgid, links);

@@ -4,9 +4,9 @@ use crate::host::plan::Plan;
 use aya::EbpfLoader;
 use memtrace_common::names::map;
 use memtrace_common::params::{self, Params};
+use memtrace_common::target::SELF_TEST;
 use memtrace_common::{layout, refault::CHUNK_PAGES};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
-use memtrace_common::target::SELF_TEST;
 use std::collections::HashMap;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrace-ebpf"));

@@ -112,10 +112,24 @@ impl Kernel {
         Ok(Stacks(StackTraceMap::try_from(map).map_err(map_error(map::STACKS))?))
     }
 
-    /// Ends every attachment; the maps stay readable.
+    /// Nobody is a target any more: from here on nothing is recorded, though the programs still run.
+    pub fn close_window(&mut self) -> Result<(), KernelError> {
+        for tgid in self.target_tgids()? {
+            self.drop_target(tgid)?;
+        }
+        self.fault_links.clear();
+        Ok(())
+    }
+
+    /// Ends every attachment; the maps stay readable. Each end waits for the kernel's readers, so they wait side by side.
     pub fn detach(&mut self) {
         self.fault_links.clear();
-        self.links.clear();
+        let links: Vec<FdLink> = self.links.drain().flat_map(|(_, links)| links).collect();
+        std::thread::scope(|scope| {
+            for link in links {
+                scope.spawn(move || drop(link));
+            }
+        });
     }
 
     pub fn fault_hook(&self) -> FaultHook {

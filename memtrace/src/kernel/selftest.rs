@@ -193,7 +193,9 @@ impl Seen {
     }
 
     fn exited(&self, id: u32) -> bool {
-        self.events.iter().any(|e| matches!(e, Event::Task(t) if t.meta.target == id && matches!(t.what, TaskWhat::Exit { .. })))
+        self.events
+            .iter()
+            .any(|e| matches!(e, Event::Task(t) if t.meta.target == id && matches!(t.what, TaskWhat::Exit { .. })))
     }
 }
 
@@ -217,7 +219,8 @@ fn judge(plan: &mut Plan, seen: &Seen, id: u32, address: u64, page: u64, refault
     };
     settle(plan, &["madvise_in", "madvise_out"], verdict);
     let has = |op: MapOp, length: u64| {
-        mine.iter().any(|e| matches!(e, Event::Map(m) if m.op == op && (op == MapOp::Brk || m.call.length_bytes == length)))
+        mine.iter()
+            .any(|e| matches!(e, Event::Map(m) if m.op == op && (op == MapOp::Brk || m.call.length_bytes == length)))
     };
     let whole = PAGES as u64 * page;
     let expected = [
@@ -230,7 +233,8 @@ fn judge(plan: &mut Plan, seen: &Seen, id: u32, address: u64, page: u64, refault
         let verdict = (!has(op, length)).then(|| format!("self-test: its {op:?} was not recorded"));
         settle(plan, &names, verdict);
     }
-    let exited = seen.exited(id).then_some(()).is_none().then(|| "self-test: its child's end was not recorded".to_owned());
+    let exited =
+        seen.exited(id).then_some(()).is_none().then(|| "self-test: its child's end was not recorded".to_owned());
     settle(plan, &["task_exit"], exited);
     let killed = mine.iter().any(|e| matches!(e, Event::Task(t) if matches!(t.what, TaskWhat::Kill { .. })));
     settle(plan, &["sig_generate"], (!killed).then(|| "self-test: its SIGKILL was not recorded".to_owned()));

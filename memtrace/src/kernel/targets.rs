@@ -28,7 +28,9 @@ impl Kernel {
             let blank = FaultStats { target: id, ..bytemuck::Zeroable::zeroed() };
             self.fault_stats()?.insert(tgid, blank, BPF_ANY).map_err(|e| self.full(map::FAULTS, e))?;
         }
-        self.targets()?.insert(tgid, Target { go_counters, id, flags }, BPF_ANY).map_err(|e| self.full(map::TARGETS, e))?;
+        self.targets()?
+            .insert(tgid, Target { go_counters, id, flags }, BPF_ANY)
+            .map_err(|e| self.full(map::TARGETS, e))?;
         Ok(id)
     }
 
@@ -68,8 +70,13 @@ impl Kernel {
     /// Observes `tgid` no longer.
     pub fn remove_target(&mut self, tgid: u32) -> Result<(), KernelError> {
         self.fault_links.remove(&tgid);
-        ignore_absent(map::TARGETS, self.targets()?.remove(&tgid))?;
+        self.drop_target(tgid)?;
         ignore_absent(map::FAULTS, self.fault_stats()?.remove(&tgid))
+    }
+
+    /// Takes it out of the set; its figures stay.
+    pub(super) fn drop_target(&mut self, tgid: u32) -> Result<(), KernelError> {
+        ignore_absent(map::TARGETS, self.targets()?.remove(&tgid))
     }
 
     /// Tgids in the set.

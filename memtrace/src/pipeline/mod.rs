@@ -56,7 +56,8 @@ pub fn trace(config: Trace, out: impl Write + Send + 'static) -> Result<ExitCode
     let decoder = Decoder { page_bytes: started.host.facts.page_bytes };
     let (session, style) = (&config.session, Style { color: config.session.color });
     let stacks = started.stacks.take().filter(|_| config.stacks);
-    let processing = Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, config.families, out);
+    let processing =
+        Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, config.families, out);
     run(session, started, processing, decoder, None)
 }
 
@@ -208,6 +209,7 @@ fn follow(
             FollowError::Gone(_) => Error::NoTarget(e.to_string()),
         }));
     };
+    let mut end_ns = clock::monotonic_ns();
     for order in orders {
         let done = match order {
             Order::Ask(Ask::Task(event)) => follower.task(&event, &mut tell).map(|last| {
@@ -227,16 +229,16 @@ fn follow(
                 Ok(())
             }),
             Order::Detach(done) => {
-                follower.detach();
+                let window = follower.detach(&mut tell).map(|t_ns| end_ns = t_ns);
                 let _ = done.send(());
-                Ok(())
+                window
             }
         };
         done.unwrap_or_else(failed);
     }
     follower.stop(&mut tell);
     let programs = follower.counters().unwrap_or_default();
-    let _ = work.send(Work::Finish { t_ns: clock::monotonic_ns(), programs });
+    let _ = work.send(Work::Finish { t_ns: end_ns, programs });
 }
 
 #[expect(deprecated, reason = "its unsafe successor is for types whose fd may change; an OwnedFd's does not")]

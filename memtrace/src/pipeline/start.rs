@@ -28,11 +28,8 @@ pub(super) struct Started {
 
 pub(super) fn start(session: &Session, filter: Filter) -> Result<Started, Error> {
     let host = Host::read();
-    let want = Want {
-        faults: session.faults,
-        whole_host: matches!(session.targets, Targets::AllGo),
-        exact: session.exact,
-    };
+    let want =
+        Want { faults: session.faults, whole_host: matches!(session.targets, Targets::AllGo), exact: session.exact };
     let switches = switches(session, filter, &host);
     let (params, missing) = host.params(switches);
     let mut plan = host.plan(&params, &missing, &want);

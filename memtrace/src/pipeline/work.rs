@@ -20,10 +20,16 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(super) enum Work {
     Batch(Batch),
     News(News),
-    Tick { t_ns: u64, programs: Vec<ProgramAccount> },
+    Tick {
+        t_ns: u64,
+        programs: Vec<ProgramAccount>,
+    },
     /// The last of the rings has been handed on; only the follower has more to say.
     Last,
-    Finish { t_ns: u64, programs: Vec<ProgramAccount> },
+    Finish {
+        t_ns: u64,
+        programs: Vec<ProgramAccount>,
+    },
 }
 
 /// What it asks of the follower while it works.
@@ -36,7 +42,11 @@ pub(super) enum Ask {
 const MAX_NAMES: usize = 16384;
 
 enum View {
-    Stat { aggregator: Box<Aggregator>, interval: IntervalText, intervals: bool },
+    Stat {
+        aggregator: Box<Aggregator>,
+        interval: IntervalText,
+        intervals: bool,
+    },
     Trace {
         text: TraceText,
         names: HashMap<TargetId, String>,
@@ -77,7 +87,13 @@ impl<W: Write> Processing<W> {
     ) -> Self {
         let symbols = stacks.map(|stacks| Box::new((stacks, Symbolizer::new())));
         let text = TraceText::new(style, start_ns);
-        Self::new(decoder, View::Trace { text, names: HashMap::new(), symbols, families, seen: false }, format, style, out)
+        Self::new(
+            decoder,
+            View::Trace { text, names: HashMap::new(), symbols, families, seen: false },
+            format,
+            style,
+            out,
+        )
     }
 
     fn new(decoder: Decoder, view: View, format: Format, style: Style, out: W) -> Self {
