@@ -111,7 +111,7 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
             if proven {
                 maps::add(&mut f.untracked_pages, slot.resident - slot.marked);
             } else {
-                marks::forget(f, &pages, false);
+                marks::unmark(f, &pages, mark::new(group(advice), slot.t_ns));
                 maps::add(&mut f.untracked_pages, fell);
             }
         }
