@@ -78,7 +78,7 @@ const _: () = {
     ];
     let mut i = 0;
     while i < records.len() {
-        assert!(records[i] % 8 == 0, "the ring wants multiples of 8");
+        assert!(records[i].is_multiple_of(8), "the ring wants multiples of 8");
         i += 1;
     }
 };

@@ -32,6 +32,14 @@ pub struct InFlight {
     pub crowded: u32,
 }
 
+/// What the threads of a process do to its RSS: tells a call whether it was alone. All atomic.
+#[repr(C)]
+pub struct Activity {
+    pub enters: u64,
+    pub exits: u64,
+    pub faults: u64,
+}
+
 /// A reading of the process's activity cell.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Safe wrappers over the helpers that read memory and the clock. A failed read is `None`, never 0.
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated;
-use aya_ebpf::programs::TracePointContext;
+use aya_ebpf::programs::{PerfEventContext, TracePointContext};
 use bytemuck::Pod;
 use memtrace_common::params::ABSENT;
 use memtrace_common::records::GO_COUNTERS;
@@ -88,6 +88,13 @@ where
         *word = unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<u64>().add(USUAL as usize / 8 + i)) };
     }
     words
+}
+
+/// The faulting address of a page-fault event.
+#[inline(always)]
+pub fn fault_address(ctx: &PerfEventContext) -> u64 {
+    // SAFETY: the kernel passes a valid bpf_perf_event_data; `addr` is read through the verifier's context access.
+    unsafe { (*ctx.ctx).addr }
 }
 
 /// CLOCK_MONOTONIC in ns.

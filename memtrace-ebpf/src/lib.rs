@@ -25,6 +25,12 @@ pub mod probes;
 #[cfg(target_arch = "bpf")]
 pub mod rss;
 #[cfg(target_arch = "bpf")]
+pub mod shared;
+#[cfg(target_arch = "bpf")]
+pub mod strides;
+#[cfg(target_arch = "bpf")]
+pub mod tables;
+#[cfg(target_arch = "bpf")]
 pub mod target;
 #[cfg(target_arch = "bpf")]
 pub mod task;

@@ -1,11 +1,10 @@
 //! All maps, private; everybody else calls these functions. Values that several CPUs write are written with atomics.
-use crate::inflight::InFlight;
+use crate::inflight::{Activity, InFlight};
 use crate::probes::fault::Last;
 use crate::probes::reclaim::Stall;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, StackTrace};
-use core::intrinsics::AtomicOrdering;
 use memtrace_common::counters::ProgramCounters;
 use memtrace_common::host::Host;
 use memtrace_common::names::HOOKS;
@@ -51,14 +50,6 @@ static STACKS: StackTrace = StackTrace::with_max_entries(16384, 0);
 
 /// One mark per page of a chunk.
 pub type Chunk = [u64; CHUNK_PAGES];
-
-/// What the threads of a process do to its RSS: tells a call whether it was alone. All atomic.
-#[repr(C)]
-pub struct Activity {
-    pub enters: u64,
-    pub exits: u64,
-    pub faults: u64,
-}
 
 /// Room for one page-table page of a chunk; per CPU, used within one program run.
 #[repr(C)]
@@ -161,26 +152,9 @@ pub fn stall(tid: u32) -> Option<&'static mut Stall> {
     shared!(STALLS.get_ptr_mut(tid & (CELLS - 1)))
 }
 
-/// Stores a pointer and loads it back as a number: a map value holds no pointers for the verifier.
-#[inline(always)]
-pub fn launder(cell: &mut u64, value: u64) -> u64 {
-    // SAFETY: plain map memory; volatile so that the compiler does not see through it.
-    unsafe {
-        core::ptr::write_volatile(cell, value);
-        core::ptr::read_volatile(cell)
-    }
-}
-
 #[inline(always)]
 pub fn activity(target: u32) -> Option<&'static mut Activity> {
     shared!(ACTIVITY.get_ptr_mut(target & (CELLS - 1)))
-}
-
-/// Reads a shared counter that other CPUs add to.
-#[inline(always)]
-pub fn load(counter: &u64) -> u64 {
-    // SAFETY: aligned map memory.
-    unsafe { core::ptr::read_volatile(counter) }
 }
 
 #[inline(always)]
@@ -220,28 +194,4 @@ pub fn user_stack(ctx: *mut core::ffi::c_void) -> i64 {
     const USER: u64 = aya_ebpf::bindings::BPF_F_USER_STACK as u64;
     // SAFETY: `ctx` is the program's own context.
     unsafe { aya_ebpf::helpers::generated::bpf_get_stackid(ctx, (&raw const STACKS) as *mut _, USER) }
-}
-
-/// Adds to a shared counter. An intrinsic because the BPF target has no `AtomicU64::fetch_add`; with the result unused
-/// this is BPF_XADD, which 5.10 has.
-#[inline(always)]
-pub fn add(counter: &mut u64, n: u64) {
-    // SAFETY: aligned map memory; every CPU updates it through this function.
-    unsafe { core::intrinsics::atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, n) };
-}
-
-/// Takes a mark: exactly one of several racing faults gets it. Needs fetching atomics (kernel 5.12).
-#[inline(always)]
-pub fn take_exact(mark: &mut u64) -> u64 {
-    // SAFETY: aligned map memory.
-    unsafe { core::intrinsics::atomic_xchg::<u64, { AtomicOrdering::Relaxed }>(mark, 0) }
-}
-
-/// Takes a mark on kernels without fetching atomics: two threads completing a fault on the same page within
-/// nanoseconds may both get it (benign race: one page counted twice).
-#[inline(always)]
-pub fn take_racy(mark: &mut u64) -> u64 {
-    let taken = *mark;
-    *mark = 0;
-    taken
 }

@@ -5,12 +5,13 @@ use crate::kread;
 use crate::maps::{self, Chunk};
 use crate::pagetable::{self, Upper};
 use crate::range::{Pages, Piece};
+use crate::{shared, strides, tables};
 use memtrace_common::refault::{CHUNK_PAGES, ChunkKey, FaultStats};
 
 /// Chunks walked by one call (1 GiB with 4 KiB pages); what is larger is untracked.
 pub const MAX_WALK: u64 = 512;
 /// Chunks cleared by one call (32 GiB); what is larger ends the epoch: all marks of the process are dropped.
-const MAX_CLEAR: u64 = 16384;
+pub const MAX_CLEAR: u64 = 16384;
 
 /// Whose marks.
 #[derive(Clone, Copy)]
@@ -48,15 +49,16 @@ pub fn walk(pgd: u64, pages: &Pages, owner: Owner, mark: u64) -> Option<Walked> 
     if pages.chunks() > MAX_WALK {
         return None;
     }
-    let n = mark_range(pgd, pages.first, pages.last, owner.pack(), mark);
+    let n = strides::mark_range(pgd, pages.first, pages.last, owner.pack(), mark);
     Some(Walked { resident: n & COUNT, marked: (n >> 20) & COUNT, unseen: (n >> 40) & COUNT })
 }
 
 /// Removes the marks of `pages`, or only those that are `only` (0: all); returns how many there were, `None` when the
 /// range was too large.
 #[inline(always)]
-fn clear(pages: &Pages, owner: Owner, only: u64) -> Option<u64> {
-    if pages.chunks() > MAX_CLEAR { None } else { Some(clear_range(pages.first, pages.last, owner.pack(), only)) }
+pub fn clear(pages: &Pages, owner: Owner, only: u64) -> Option<u64> {
+    let fits = pages.chunks() <= MAX_CLEAR;
+    if fits { Some(strides::clear_range(pages.first, pages.last, owner.pack(), only)) } else { None }
 }
 
 /// [`clear`], with the figures kept right.
@@ -68,96 +70,22 @@ pub fn forget(faults: &mut FaultStats, pages: &Pages, returned_elsewhere: bool) 
     let owner = Owner { target: faults.target, epoch: faults.epoch };
     match clear(pages, owner, 0) {
         Some(cleared) => {
-            maps::add(&mut faults.outstanding_pages, cleared.wrapping_neg());
+            shared::add(&mut faults.outstanding_pages, cleared.wrapping_neg());
             if returned_elsewhere {
-                maps::add(&mut faults.untracked_pages, cleared);
+                shared::add(&mut faults.untracked_pages, cleared);
             }
         }
         None => {
             let lost = faults.outstanding_pages;
-            maps::add(&mut faults.outstanding_pages, lost.wrapping_neg());
-            maps::add(&mut faults.untracked_pages, lost);
+            shared::add(&mut faults.outstanding_pages, lost.wrapping_neg());
+            shared::add(&mut faults.untracked_pages, lost);
             faults.epoch = faults.epoch.wrapping_add(1);
         }
     }
 }
 
-/// Takes back what one call marked with `mark`; what was returned before it stays.
-#[inline(always)]
-pub fn unmark(faults: &mut FaultStats, pages: &Pages, mark: u64) {
-    let owner = Owner { target: faults.target, epoch: faults.epoch };
-    // A range that could be walked is never too large to clear.
-    if let Some(cleared) = clear(pages, owner, mark) {
-        maps::add(&mut faults.outstanding_pages, cleared.wrapping_neg());
-    }
-}
-
 /// Three counts of up to 2^18 pages, 20 bits each from the lowest: resident, marked, unseen.
 const COUNT: u64 = (1 << 20) - 1;
-
-/// Chunks in a stride. The verifier follows every turn of every loop, once per function: two loops of 64 cost it 128
-/// turns and reach 4096 chunks.
-const STRIDE: u64 = 64;
-
-/// [`walk`], stride by stride.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn mark_range(pgd: u64, first: u64, last: u64, owner: u64, mark: u64) -> u64 {
-    let mut sum = 0;
-    let chunk = first / CHUNK_PAGES as u64;
-    for i in 0..MAX_WALK / STRIDE {
-        let start = chunk + i * STRIDE;
-        if start > last / CHUNK_PAGES as u64 {
-            break;
-        }
-        sum += mark_stride(pgd, start, Piece::relative(start, first, last), owner, mark);
-    }
-    sum
-}
-
-/// `relative`: the whole range's ends, from the stride's first page.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn mark_stride(pgd: u64, start: u64, relative: u64, owner: u64, mark: u64) -> u64 {
-    let mut sum = 0;
-    for i in 0..STRIDE {
-        if Piece::begins_after(relative, i) {
-            break;
-        }
-        sum += mark_chunk(pgd, start + i, Piece::shift(relative, i), owner, mark);
-    }
-    sum
-}
-
-/// [`clear`], stride by stride.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn clear_range(first: u64, last: u64, owner: u64, only: u64) -> u64 {
-    let mut cleared = 0;
-    let chunk = first / CHUNK_PAGES as u64;
-    for i in 0..MAX_CLEAR / STRIDE {
-        let start = chunk + i * STRIDE;
-        if start > last / CHUNK_PAGES as u64 {
-            break;
-        }
-        cleared += clear_stride(start, Piece::relative(start, first, last), owner, only);
-    }
-    cleared
-}
-
-/// As [`mark_stride`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn clear_stride(start: u64, relative: u64, owner: u64, only: u64) -> u64 {
-    let mut cleared = 0;
-    for i in 0..STRIDE {
-        if Piece::begins_after(relative, i) {
-            break;
-        }
-        cleared += clear_chunk(start + i, Piece::shift(relative, i), owner, only);
-    }
-    cleared
-}
 
 /// The counts of one chunk. `relative`: see [`Piece::relative`].
 #[unsafe(no_mangle)]
@@ -172,7 +100,7 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
     let all = if pgd == 0 {
         true
     } else {
-        match last_level(pgd, chunk * CHUNK_PAGES as u64 * 4096) {
+        match tables::last_level(pgd, chunk * CHUNK_PAGES as u64 * 4096) {
             Upper::Nothing => return 0,
             Upper::Huge => true,
             Upper::Table(table) => {
@@ -226,7 +154,7 @@ fn bit(n: u64) -> u64 {
     (n | n.wrapping_neg()) >> 63
 }
 
-/// Takes the marks of one chunk's part away, or only those that are `only`; returns how many there were.
+/// Takes the marks of one chunk's part away; returns how many there were.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn clear_chunk(chunk: u64, relative: u64, owner: u64, only: u64) -> u64 {
@@ -265,49 +193,5 @@ pub extern "C" fn take_chunk(chunk: u64, owner: u64) -> u64 {
     match maps::chunk(&Owner::key(owner, chunk)) {
         Some(marks) => take_all(marks, 0, CHUNK_PAGES as u64 - 1, 0),
         None => 0,
-    }
-}
-
-/// What maps the chunk at `address` under `pgd`.
-#[inline(always)]
-pub fn last_level(pgd: u64, address: u64) -> Upper {
-    let Some(host) = maps::host() else { return Upper::Nothing };
-    let base = host.direct_map;
-    if base == 0 {
-        return Upper::Nothing;
-    }
-    last_level_at(base, pgd, address)
-}
-
-/// [`last_level`] with a given direct-map base; a table's address is virtual.
-#[inline(always)]
-pub fn last_level_at(base: u64, pgd: u64, address: u64) -> Upper {
-    let mut table = pgd;
-    if pagetable::levels(pgd) == 5 {
-        match step(base, table, address, 5) {
-            Upper::Table(next) => table = next,
-            _ => return Upper::Nothing,
-        }
-    }
-    match step(base, table, address, 4) {
-        Upper::Table(next) => table = next,
-        _ => return Upper::Nothing,
-    }
-    match step(base, table, address, 3) {
-        Upper::Table(next) => table = next,
-        // A 1 GiB page is hugetlbfs: never part of RSS.
-        _ => return Upper::Nothing,
-    }
-    step(base, table, address, 2)
-}
-
-#[inline(always)]
-fn step(base: u64, table: u64, address: u64, level: u32) -> Upper {
-    let Some(entry) = kread::kernel::<u64>(table.wrapping_add(pagetable::index(address, level) * 8)) else {
-        return Upper::Nothing;
-    };
-    match pagetable::upper(entry) {
-        Upper::Table(physical) => Upper::Table(base.wrapping_add(physical)),
-        other => other,
     }
 }

@@ -2,7 +2,7 @@
 use aya_ebpf::macros::{perf_event, raw_tracepoint, tracepoint};
 use aya_ebpf::programs::{PerfEventContext, RawTracePointContext, TracePointContext};
 use memtrace_ebpf::probes::{advise, calibrate, exact, fault, map, oom, reclaim, task};
-use memtrace_ebpf::{maps, params};
+use memtrace_ebpf::{kread, params, shared};
 
 macro_rules! tp {
     ($($name:ident => $body:expr;)*) => {$(
@@ -67,34 +67,28 @@ pub fn page_free(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-#[inline(always)]
-fn address(ctx: &PerfEventContext) -> u64 {
-    // SAFETY: the kernel passes a valid bpf_perf_event_data; `addr` is read through the verifier's context access.
-    unsafe { (*ctx.ctx).addr }
-}
-
 /// One program per way a thread came by its event, and again for kernels before 5.12 (no fetching atomics).
 macro_rules! fault {
     ($($name:ident => $event:expr, $take:expr;)*) => {$(
         #[perf_event]
         pub fn $name(ctx: PerfEventContext) -> u32 {
-            fault::fault(address(&ctx), $event, $take);
+            fault::fault(kread::fault_address(&ctx), $event, $take);
             0
         }
     )*};
 }
 
 fault! {
-    fault_task => fault::FIRST, maps::take_exact;
-    fault_late => fault::LATE, maps::take_exact;
-    fault_task_old => fault::FIRST, maps::take_racy;
-    fault_late_old => fault::LATE, maps::take_racy;
+    fault_task => fault::FIRST, shared::take_exact;
+    fault_late => fault::LATE, shared::take_exact;
+    fault_task_old => fault::FIRST, shared::take_racy;
+    fault_late_old => fault::LATE, shared::take_racy;
 }
 
 /// Raw `page_fault_user(unsigned long address, struct pt_regs *regs, unsigned long error_code)`.
 #[raw_tracepoint]
 pub fn fault_host(ctx: RawTracePointContext) -> i32 {
-    fault::fault(ctx.arg(0), fault::FIRST, maps::take_exact);
+    fault::fault(ctx.arg(0), fault::FIRST, shared::take_exact);
     0
 }
 

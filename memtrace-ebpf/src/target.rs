@@ -1,5 +1,5 @@
 //! Who is observed.
-use crate::{kread, maps, param};
+use crate::{kread, maps, param, shared};
 use memtrace_common::target::{KERNEL_IDS, Target, flags};
 
 /// The current process, if it is a target.
@@ -29,11 +29,13 @@ pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
     let host = maps::host()?;
     let id = new_id(host);
     if !maps::add_target(tgid, &Target { go_counters: 0, id, flags: target_flags }) {
-        maps::add(&mut host.targets_full, 1);
+        shared::add(&mut host.targets_full, 1);
+        // The macro wants a context and does nothing with it.
+        aya_log_ebpf::warn!((), "target set full: tgid {} is not observed", tgid);
         return None;
     }
     if param!(switches.faults) == 1 && !maps::start_faults(tgid, id) {
-        maps::add(&mut host.targets_full, 1);
+        shared::add(&mut host.targets_full, 1);
     }
     Some(id)
 }
@@ -41,8 +43,8 @@ pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
 /// Ids need only be unique among processes alive at once: without fetching atomics (5.10) time tells them apart.
 #[inline(always)]
 fn new_id(host: &mut memtrace_common::host::Host) -> u32 {
-    maps::add(&mut host.next_target, 1);
-    let n = maps::load(&host.next_target) as u32;
+    shared::add(&mut host.next_target, 1);
+    let n = shared::load(&host.next_target) as u32;
     // Two CPUs that adopt within the same instant must differ: the CPU number is part of the id.
     KERNEL_IDS | (n << 10) & 0x7fff_fc00 | kread::cpu() & 0x3ff
 }

@@ -1,5 +1,4 @@
 //! Parse, run, exit code. Data goes to stdout, everything else to stderr.
-use clap::Parser as _;
 use memtrace::cli::Cli;
 use memtrace::{kernel, pipeline};
 use std::ffi::OsString;
@@ -13,7 +12,7 @@ fn main() -> ExitCode {
         Some(pipeline::EXEC_ARGUMENT) => return pipeline::exec_main(&arguments[1..]),
         _ => {}
     }
-    let cli = Cli::parse();
+    let cli = Cli::from_arguments();
     log_to_stderr(cli.verbosity());
     match cli.run() {
         Ok(code) => code,

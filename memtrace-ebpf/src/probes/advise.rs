@@ -5,7 +5,7 @@ use crate::emit;
 use crate::inflight::{ADVISE, InFlight, PROCESS_ADVISE};
 use crate::marks::{self, Owner};
 use crate::target::observed;
-use crate::{kread, maps, param};
+use crate::{kread, maps, param, shared};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::programs::TracePointContext;
 use memtrace_common::UNKNOWN;
@@ -52,10 +52,10 @@ fn look(slot: &mut InFlight, tgid: u32, advice: i32) {
     slot.marked = walked.marked;
     slot.epoch = owner.epoch;
     if let Some(f) = faults {
-        maps::add(&mut f.outstanding_pages, walked.marked - walked.unseen);
+        shared::add(&mut f.outstanding_pages, walked.marked - walked.unseen);
         if walked.unseen > 0 {
-            maps::add(&mut f.unseen_pages, walked.unseen);
-            maps::add(&mut f.refaulted_pages[group(advice)], walked.unseen);
+            shared::add(&mut f.unseen_pages, walked.unseen);
+            shared::add(&mut f.refaulted_pages[group(advice)], walked.unseen);
         }
     }
 }
@@ -109,10 +109,14 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
         let proven = fell == slot.resident || done.concurrent() && done.result >= 0;
         if let Some(f) = faults {
             if proven {
-                maps::add(&mut f.untracked_pages, slot.resident - slot.marked);
+                shared::add(&mut f.untracked_pages, slot.resident - slot.marked);
             } else {
-                marks::unmark(f, &pages, mark::new(group(advice), slot.t_ns));
-                maps::add(&mut f.untracked_pages, fell);
+                // What it marked itself goes; what earlier calls returned stays.
+                let owner = Owner { target: f.target, epoch: f.epoch };
+                if let Some(cleared) = marks::clear(&pages, owner, mark::new(group(advice), slot.t_ns)) {
+                    shared::add(&mut f.outstanding_pages, cleared.wrapping_neg());
+                }
+                shared::add(&mut f.untracked_pages, fell);
             }
         }
         return;
@@ -126,14 +130,14 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
         let owner = Owner { target: f.target, epoch: f.epoch };
         let stamp = mark::new(group(advice), slot.t_ns);
         if let Some(walked) = marks::walk(0, &pages, owner, stamp) {
-            maps::add(&mut f.outstanding_pages, walked.marked - walked.unseen);
-            maps::add(&mut f.untracked_pages, walked.resident - walked.marked);
-            maps::add(&mut f.unseen_pages, walked.unseen);
-            maps::add(&mut f.refaulted_pages[group(advice)], walked.unseen);
+            shared::add(&mut f.outstanding_pages, walked.marked - walked.unseen);
+            shared::add(&mut f.untracked_pages, walked.resident - walked.marked);
+            shared::add(&mut f.unseen_pages, walked.unseen);
+            shared::add(&mut f.refaulted_pages[group(advice)], walked.unseen);
             return;
         }
     }
-    maps::add(&mut f.untracked_pages, fell);
+    shared::add(&mut f.untracked_pages, fell);
 }
 
 /// `process_madvise(pidfd, iovec, vlen, advice, flags)`: the ranges' total and the first range.

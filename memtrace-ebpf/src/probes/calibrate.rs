@@ -1,9 +1,9 @@
 //! Start-up only: what this kernel's data symbols would tell us, learned without them (KALLSYMS_ALL=n hides them).
 //!
 //! The calibrating process calls `madvise(page, window, CALIBRATE_ADVICE)`, which every kernel refuses.
-use crate::marks::last_level_at;
 use crate::pagetable::{self, Upper};
-use crate::{kread, maps, param};
+use crate::tables::last_level_at;
+use crate::{kread, maps, param, shared};
 use aya_ebpf::programs::TracePointContext;
 use memtrace_common::host::{CALIBRATE_ADVICE, CALIBRATE_WINDOW, CALIBRATE_WORD, DIRECT_MAP_STEP};
 
@@ -39,8 +39,8 @@ pub fn cpu_offsets(ctx: &TracePointContext) {
         let (element, map) = maps::scratch_addresses(cpu);
         let Some(cell) = maps::cpu_offset(cpu) else { return };
         // Through memory, so that the verifier sees numbers instead of pointers.
-        let element = maps::launder(cell, element);
-        let map = maps::launder(cell, map);
+        let element = shared::launder(cell, element);
+        let map = shared::launder(cell, map);
         *cell = 0;
         if element == 0 {
             return;

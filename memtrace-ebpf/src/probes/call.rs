@@ -4,7 +4,7 @@ use crate::emit::About;
 use crate::inflight::{InFlight, STALE_NS, Seen};
 use crate::range::{Pages, page_align};
 use crate::target::Observed;
-use crate::{kread, maps, param, rss, task};
+use crate::{kread, maps, param, rss, shared, task};
 use core::ffi::c_void;
 use memtrace_common::UNKNOWN;
 use memtrace_common::header::flags;
@@ -31,6 +31,7 @@ pub fn enter(hook: Hook, who: &Observed, asked: Asked) -> Option<&'static mut In
     };
     if slot.tid != 0 && slot.tid != who.tid && now.wrapping_sub(slot.t_ns) < STALE_NS {
         count(hook, Outcome::ReadFailed);
+        aya_log_ebpf::debug!((), "tid {} cannot be recorded: tid {} is in its slot", who.tid, slot.tid);
         return None;
     }
     slot.tid = who.tid;
@@ -48,11 +49,11 @@ pub fn enter(hook: Hook, who: &Observed, asked: Asked) -> Option<&'static mut In
     slot.mm = task::mm(kread::current_task()).unwrap_or(0);
     if let Some(activity) = maps::activity(who.target.id) {
         let seen = Seen {
-            enters: maps::load(&activity.enters),
-            exits: maps::load(&activity.exits),
-            faults: maps::load(&activity.faults),
+            enters: shared::load(&activity.enters),
+            exits: shared::load(&activity.exits),
+            faults: shared::load(&activity.faults),
         };
-        maps::add(&mut activity.enters, 1);
+        shared::add(&mut activity.enters, 1);
         slot.crowded = (seen.enters != seen.exits) as u32;
         slot.activity = seen;
     }
@@ -116,10 +117,10 @@ fn alone(slot: &InFlight) -> bool {
     let Some(activity) = maps::activity(slot.target) else { return false };
     let was = slot.activity;
     let alone = slot.crowded == 0
-        && maps::load(&activity.enters) == was.enters + 1
-        && maps::load(&activity.exits) == was.exits
-        && maps::load(&activity.faults) == was.faults;
-    maps::add(&mut activity.exits, 1);
+        && shared::load(&activity.enters) == was.enters + 1
+        && shared::load(&activity.exits) == was.exits
+        && shared::load(&activity.faults) == was.faults;
+    shared::add(&mut activity.exits, 1);
     // Without fault tracking other threads' faults go unseen: only a process without any can be sure.
     alone && (param!(switches.faults) == 1 || !has_company(slot))
 }

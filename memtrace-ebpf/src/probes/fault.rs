@@ -1,7 +1,7 @@
 //! Completed page faults of targets: counted, and matched against returned pages. Aggregated here, never one record each.
 use crate::marks;
 use crate::pagetable::Upper;
-use crate::{kread, maps, param, task};
+use crate::{kread, maps, param, shared, tables, task};
 use memtrace_common::refault::{BUCKETS, CHUNK_PAGES, ChunkKey, FaultStats, mark};
 
 /// How the thread came by its event. A thread that was found while its process's threads were being attached may have
@@ -17,7 +17,7 @@ pub struct Last {
     event: u32,
 }
 
-/// `take` removes a mark and says what it was; see `maps::take_exact` and `maps::take_racy`.
+/// `take` removes a mark and says what it was; see `shared::take_exact` and `shared::take_racy`.
 #[inline(always)]
 pub fn fault(address: u64, event: u32, take: impl Fn(&mut u64) -> u64) {
     let (tgid, tid) = kread::current_ids();
@@ -28,9 +28,9 @@ pub fn fault(address: u64, event: u32, take: impl Fn(&mut u64) -> u64) {
         return;
     }
     *last = Last { address, tid, event };
-    maps::add(&mut faults.faults, 1);
+    shared::add(&mut faults.faults, 1);
     if let Some(activity) = maps::activity(faults.target) {
-        maps::add(&mut activity.faults, 1);
+        shared::add(&mut activity.faults, 1);
     }
     if faults.outstanding_pages == 0 {
         return;
@@ -49,7 +49,7 @@ pub fn fault(address: u64, event: u32, take: impl Fn(&mut u64) -> u64) {
     let task = kread::current_task();
     let pgd = task::mm(task).and_then(|mm| kread::pointer(mm, param!(mm.pgd)));
     if let Some(pgd) = pgd
-        && marks::last_level(pgd, address) == Upper::Huge
+        && tables::last_level(pgd, address) == Upper::Huge
     {
         let others = marks::take_chunk(chunk, key.target as u64 | (key.epoch as u64) << 32);
         came_back(faults, taken, others, now);
@@ -62,9 +62,9 @@ fn came_back(faults: &mut FaultStats, taken: u64, pages: u64, now: u64) {
         return;
     }
     let after_ns = now.wrapping_sub(mark::t_ns(taken));
-    maps::add(&mut faults.outstanding_pages, pages.wrapping_neg());
-    maps::add(&mut faults.refaulted_pages[mark::group(taken)], pages);
-    maps::add(&mut faults.log2_ns[bucket(after_ns)], pages);
+    shared::add(&mut faults.outstanding_pages, pages.wrapping_neg());
+    shared::add(&mut faults.refaulted_pages[mark::group(taken)], pages);
+    shared::add(&mut faults.log2_ns[bucket(after_ns)], pages);
     if after_ns > faults.max_ns {
         faults.max_ns = after_ns;
     }

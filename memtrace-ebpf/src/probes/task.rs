@@ -1,7 +1,7 @@
 //! fork, exec, exit: targets come, change and go, in step with the kernel.
 use crate::counters::{Outcome, count};
 use crate::emit::{self, About};
-use crate::{kread, maps, param, rss, target, task};
+use crate::{kread, maps, param, rss, shared, target, task};
 use aya_ebpf::programs::RawTracePointContext;
 use memtrace_common::UNKNOWN;
 use memtrace_common::kind;
@@ -72,7 +72,7 @@ pub fn exec() {
             if let Some(faults) = maps::faults(tgid) {
                 faults.epoch = faults.epoch.wrapping_add(1);
                 let lost = faults.outstanding_pages;
-                maps::add(&mut faults.outstanding_pages, lost.wrapping_neg());
+                shared::add(&mut faults.outstanding_pages, lost.wrapping_neg());
             }
             known.id
         }

@@ -31,6 +31,11 @@ enum Verb {
 }
 
 impl Cli {
+    /// What was typed; ends the process with code 2 when that makes no sense, or after `--help`.
+    pub fn from_arguments() -> Self {
+        Self::parse()
+    }
+
     pub fn verbosity(&self) -> u8 {
         self.verbose
     }

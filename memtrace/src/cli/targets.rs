@@ -49,6 +49,9 @@ pub(super) struct SessionArgs {
     /// Do not track page faults: no re-faults, no kept bytes, and nothing added to faults
     #[arg(long)]
     no_faults: bool,
+    /// Show the probes' own diagnostics on stderr
+    #[arg(long)]
+    probe_log: bool,
     /// Size of the event ring
     #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = parse_ring_bytes)]
     ring_bytes: u32,
@@ -85,7 +88,7 @@ impl SessionArgs {
             exact: self.exact,
             faults: !self.no_faults,
             sizes: Sizes { ring_bytes: self.ring_bytes, targets: self.max_targets, chunks: self.max_chunks },
-            probe_log: false,
+            probe_log: self.probe_log,
             color: super::wants_color(),
         })
     }

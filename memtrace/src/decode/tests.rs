@@ -175,7 +175,27 @@ fn every_valid_record() -> Vec<Vec<u8>> {
     out.extend((1..=2).map(|op| bytemuck::bytes_of(&oom(op)).to_vec()));
     out.extend((1..=2).map(|op| bytemuck::bytes_of(&reclaim(op)).to_vec()));
     out.extend((1..=4).map(|op| bytemuck::bytes_of(&task(op, 0)).to_vec()));
+    out.push(bytemuck::bytes_of(&fault()).to_vec());
     out
+}
+
+fn fault() -> FaultRecord {
+    let mut stats: memtrace_common::refault::FaultStats = bytemuck::Zeroable::zeroed();
+    stats.faults = 100;
+    stats.refaulted_pages = [3, 0, 0, 1];
+    stats.log2_ns[20] = 4;
+    stats.max_ns = 1_500_000;
+    stats.untracked_pages = 2;
+    FaultRecord { header: header(kind::FAULT, size_of::<FaultRecord>(), 0), stats }
+}
+
+#[test]
+fn the_last_fault_figures_come_as_a_sample_in_bytes() {
+    let Ok(Event::Sample(sample)) = DECODER.decode(bytemuck::bytes_of(&fault())) else { panic!("no sample") };
+    assert_eq!((sample.target, sample.faults), (3, Some(100)));
+    let refaults = sample.refaults.unwrap();
+    assert_eq!(refaults.bytes, [3 * PAGE, 0, 0, PAGE]);
+    assert_eq!((refaults.log2_ns[20], refaults.max_ns, refaults.untracked_bytes), (4, 1_500_000, 2 * PAGE));
 }
 
 #[test]
@@ -198,8 +218,8 @@ fn every_truncation_and_every_extension_is_refused() {
 #[test]
 fn unknown_kind_and_op_are_refused_by_name() {
     let mut record = advise(0, 4, call(1, 1, 1, 1));
-    record.header.kind = 3;
-    assert_eq!(DECODER.decode(bytemuck::bytes_of(&record)), Err(DecodeError::Kind(3)));
+    record.header.kind = 99;
+    assert_eq!(DECODER.decode(bytemuck::bytes_of(&record)), Err(DecodeError::Kind(99)));
     let wrong = map(0, 9, 0, call(1, 1, 1, 1));
     assert_eq!(DECODER.decode(bytemuck::bytes_of(&wrong)), Err(DecodeError::Op { kind: kind::MAP, op: 9 }));
 }

@@ -11,6 +11,9 @@ use std::collections::HashMap;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrace-ebpf"));
 
+/// aya-log's global; 0 prunes the probes' log statements at load.
+const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
 /// Sizes of the kernel's tables: all memory there is bounded by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -41,12 +44,20 @@ impl Sizes {
 }
 
 /// Loads the maps (`kernel`: major and minor version); programs are loaded one by one when they are attached.
-pub fn load(params: &Params, sizes: Sizes, plan: &Plan, kernel: (u32, u32)) -> Result<Kernel, KernelError> {
+pub fn load(
+    params: &Params,
+    sizes: Sizes,
+    plan: &Plan,
+    kernel: (u32, u32),
+    probe_log: bool,
+) -> Result<Kernel, KernelError> {
     let object = digest_in(OBJECT).ok_or(KernelError::Absent(layout::GLOBAL))?;
     if object != layout::DIGEST {
         return Err(KernelError::Layout { object, ours: layout::DIGEST });
     }
+    let log_level = if probe_log { log::Level::Debug as u8 } else { 0 };
     let ebpf = EbpfLoader::new()
+        .override_global(LOG_LEVEL, &log_level, false)
         .override_global(params::GLOBAL, params, true)
         .map_max_entries(map::EVENTS, sizes.ring_bytes)
         .map_max_entries(map::TARGETS, sizes.targets)
@@ -59,6 +70,7 @@ pub fn load(params: &Params, sizes: Sizes, plan: &Plan, kernel: (u32, u32)) -> R
         fault_links: HashMap::new(),
         fault_hook: plan.fault_hook,
         fetching_atomics: kernel >= (5, 12),
+        probe_log,
         next_id: SELF_TEST,
         sizes,
         calibration: Calibration::default(),

@@ -2,6 +2,7 @@
 mod attach;
 mod calibrate;
 mod faults;
+mod known_calls;
 mod load;
 mod selftest;
 mod targets;
@@ -9,6 +10,7 @@ mod targets;
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf, StackTraceMap};
 use aya::programs::links::FdLink;
+use aya_log::EbpfLogger;
 use memtrace_common::counters::ProgramCounters;
 use memtrace_common::names::{HOOKS, map};
 use std::collections::HashMap;
@@ -17,8 +19,9 @@ use crate::account::ProgramAccount;
 use crate::host::plan::FaultHook;
 
 pub use calibrate::Calibration;
+pub use known_calls::{CHILD_ARGUMENT, child_main};
 pub use load::{Sizes, load};
-pub use selftest::{CHILD_ARGUMENT, Proof, child_main, self_test};
+pub use selftest::{Proof, self_test};
 
 /// What went wrong on the way into the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,7 @@ pub struct Kernel {
     /// BPF_ATOMIC with BPF_FETCH (5.12).
     fetching_atomics: bool,
     next_id: u32,
+    probe_log: bool,
     pub sizes: Sizes,
     pub calibration: Calibration,
 }
@@ -57,6 +61,8 @@ pub struct Kernel {
 pub struct Rings {
     pub events: RingBuf<MapData>,
     pub urgent: RingBuf<MapData>,
+    /// The probes' own diagnostics, when asked for.
+    pub log: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
 /// User stacks by id.
@@ -81,7 +87,13 @@ impl Kernel {
             let map = self.ebpf.take_map(name).ok_or(KernelError::Absent(name))?;
             RingBuf::try_from(map).map_err(map_error(name))
         };
-        Ok(Rings { events: take(map::EVENTS)?, urgent: take(map::URGENT)? })
+        let (events, urgent) = (take(map::EVENTS)?, take(map::URGENT)?);
+        let log = if self.probe_log {
+            EbpfLogger::init(&mut self.ebpf).map_err(|e| log::warn!("no log from the probes: {e}")).ok()
+        } else {
+            None
+        };
+        Ok(Rings { events, urgent, log })
     }
 
     /// Every hook's counters, summed over CPUs; hooks that saw nothing are left out.

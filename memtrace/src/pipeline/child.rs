@@ -3,6 +3,7 @@
 //! The command is held by a trampoline: memtrace itself, which stops before it execs. Nobody is traced or stopped that
 //! was not started here for this.
 use crate::error::Error;
+use crate::procfs::OWN_EXE;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -36,7 +37,7 @@ pub(super) struct TracedChild {
 impl TracedChild {
     /// Starts the command, held before its exec.
     pub(super) fn start(command: &[OsString]) -> Result<Self, Error> {
-        let child = Command::new("/proc/self/exe")
+        let child = Command::new(OWN_EXE)
             .arg(EXEC_ARGUMENT)
             .args(command)
             .spawn()

@@ -34,7 +34,7 @@ pub(super) fn start(session: &Session, filter: Filter) -> Result<Started, Error>
     let (params, missing) = host.params(switches);
     let mut plan = host.plan(&params, &missing, &want);
     require(&plan)?;
-    let mut kernel = kernel::load(&params, session.sizes, &plan, host.facts.version)?;
+    let mut kernel = kernel::load(&params, session.sizes, &plan, host.facts.version, session.probe_log)?;
     let mut rings = kernel.rings()?;
     let stacks = Some(kernel.stacks()?);
     let proof = kernel::self_test(&mut kernel, &mut rings, &mut plan)?;

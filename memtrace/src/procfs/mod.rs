@@ -7,6 +7,9 @@ pub mod smaps;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// memtrace's own executable, even when its file has been replaced.
+pub const OWN_EXE: &str = "/proc/self/exe";
+
 #[derive(Debug, thiserror::Error)]
 pub enum ProcError {
     /// No such process, or it is a zombie whose memory is gone, or it went between two reads.

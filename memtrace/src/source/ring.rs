@@ -65,6 +65,9 @@ impl Drain {
             }
         }
         self.hand_on(&mut send);
+        if let Some(log) = &mut self.rings.log {
+            log.flush();
+        }
     }
 
     fn hand_on(&mut self, send: &mut impl FnMut(Batch) -> bool) {

@@ -1,0 +1,39 @@
+//! The wire layout, blessed: a change here is a change of the contract, and wants a new `ABI_VERSION` when the meaning of
+//! a place changes. The loader compares the digest of the object with ours.
+use memtrace_common::layout::LAYOUT;
+
+const BLESSED: &str = "\
+Header 32
+Header.kind 22
+Header.size 28
+Call 120
+Call.go 64
+Call.stack_id 112
+AdviseRecord 160
+AdviseRecord.advice 152
+MapRecord 176
+MapRecord.op 160
+FaultRecord 496
+OomRecord 152
+OomRecord.go 104
+ReclaimRecord 72
+TaskRecord 96
+TaskRecord.comm 80
+ProgramCounters 40
+FaultStats 464
+FaultStats.log2_ns 56
+ChunkKey 16
+Target 16
+Host 48
+Params 224
+Params.mm 48
+Params.cgroup 112
+Params.trace 136
+Params.switches 192
+";
+
+#[test]
+fn the_layout_is_the_blessed_one() {
+    let text: String = LAYOUT.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+    assert_eq!(text, BLESSED, "if this is meant, bless the left side");
+}

@@ -1,0 +1,43 @@
+//! Words in map memory that several CPUs write.
+use core::intrinsics::AtomicOrdering;
+
+/// Reads a shared counter that other CPUs add to.
+#[inline(always)]
+pub fn load(counter: &u64) -> u64 {
+    // SAFETY: aligned map memory.
+    unsafe { core::ptr::read_volatile(counter) }
+}
+
+/// Adds to a shared counter. An intrinsic because the BPF target has no `AtomicU64::fetch_add`; with the result unused
+/// this is BPF_XADD, which 5.10 has.
+#[inline(always)]
+pub fn add(counter: &mut u64, n: u64) {
+    // SAFETY: aligned map memory; every CPU updates it through this function.
+    unsafe { core::intrinsics::atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, n) };
+}
+
+/// Takes a mark: exactly one of several racing faults gets it. Needs fetching atomics (kernel 5.12).
+#[inline(always)]
+pub fn take_exact(mark: &mut u64) -> u64 {
+    // SAFETY: aligned map memory.
+    unsafe { core::intrinsics::atomic_xchg::<u64, { AtomicOrdering::Relaxed }>(mark, 0) }
+}
+
+/// Takes a mark on kernels without fetching atomics: two threads completing a fault on the same page within
+/// nanoseconds may both get it (benign race: one page counted twice).
+#[inline(always)]
+pub fn take_racy(mark: &mut u64) -> u64 {
+    let taken = *mark;
+    *mark = 0;
+    taken
+}
+
+/// Stores a pointer and loads it back as a number: a map value holds no pointers for the verifier.
+#[inline(always)]
+pub fn launder(cell: &mut u64, value: u64) -> u64 {
+    // SAFETY: plain map memory; volatile so that the compiler does not see through it.
+    unsafe {
+        core::ptr::write_volatile(cell, value);
+        core::ptr::read_volatile(cell)
+    }
+}
