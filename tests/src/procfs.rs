@@ -1,4 +1,5 @@
 //! What the kernel itself says about a process, exactly: page tables, not counters.
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
@@ -12,8 +13,31 @@ pub fn resident_pages(pid: u32, address: u64, pages: u64) -> u64 {
     let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut entries = vec![0; 8 * pages as usize];
     file.read_exact_at(&mut entries, address / PAGE * 8).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let present = |entry: &[u8]| u64::from_ne_bytes(entry.try_into().expect("8 bytes")) & PRESENT != 0;
-    entries.chunks_exact(8).filter(|entry| present(entry)).count() as u64
+    entries.chunks_exact(8).filter(|entry| is_present(entry)).count() as u64
+}
+
+/// Addresses of all pages of the process that are mapped to memory.
+#[track_caller]
+pub fn present_pages(pid: u32) -> HashSet<u64> {
+    let maps = format!("/proc/{pid}/maps");
+    let maps = fs::read_to_string(&maps).unwrap_or_else(|error| panic!("{maps}: {error}"));
+    let path = format!("/proc/{pid}/pagemap");
+    let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut present = HashSet::new();
+    for line in maps.lines().filter(|line| !line.ends_with("[vsyscall]")) {
+        let (start, end) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
+        let hex = |text| u64::from_str_radix(text, 16).expect("an address");
+        let (start, end) = (hex(start), hex(end));
+        let mut entries = vec![0; ((end - start) / PAGE * 8) as usize];
+        file.read_exact_at(&mut entries, start / PAGE * 8).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let pages = entries.chunks_exact(8).zip((start..end).step_by(PAGE as usize));
+        present.extend(pages.filter(|(entry, _)| is_present(entry)).map(|(_, address)| address));
+    }
+    present
+}
+
+fn is_present(entry: &[u8]) -> bool {
+    u64::from_ne_bytes(entry.try_into().expect("8 bytes")) & PRESENT != 0
 }
 
 /// One line of smaps_rollup, in bytes.
