@@ -53,10 +53,12 @@ pub fn walk(pgd: u64, pages: &Pages, owner: Owner, mark: u64) -> Option<Walked> 
     Some(Walked { resident: n & COUNT, marked: (n >> 20) & COUNT, unseen: (n >> 40) & COUNT })
 }
 
-/// Removes the marks of `pages`; returns how many there were, `None` when the range was too large.
+/// Removes the marks of `pages`, or only those that are `only` (0: all); returns how many there were, `None` when the
+/// range was too large.
 #[inline(always)]
-pub fn clear(pages: &Pages, owner: Owner) -> Option<u64> {
-    if pages.chunks() > MAX_CLEAR { None } else { Some(strides::clear_range(pages.first, pages.last, owner.pack())) }
+pub fn clear(pages: &Pages, owner: Owner, only: u64) -> Option<u64> {
+    let fits = pages.chunks() <= MAX_CLEAR;
+    if fits { Some(strides::clear_range(pages.first, pages.last, owner.pack(), only)) } else { None }
 }
 
 /// [`clear`], with the figures kept right.
@@ -66,7 +68,7 @@ pub fn forget(faults: &mut FaultStats, pages: &Pages, returned_elsewhere: bool) 
         return;
     }
     let owner = Owner { target: faults.target, epoch: faults.epoch };
-    match clear(pages, owner) {
+    match clear(pages, owner, 0) {
         Some(cleared) => {
             shared::add(&mut faults.outstanding_pages, cleared.wrapping_neg());
             if returned_elsewhere {
@@ -155,19 +157,19 @@ fn bit(n: u64) -> u64 {
 /// Takes the marks of one chunk's part away; returns how many there were.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn clear_chunk(chunk: u64, relative: u64, owner: u64) -> u64 {
+pub extern "C" fn clear_chunk(chunk: u64, relative: u64, owner: u64, only: u64) -> u64 {
     let key = Owner::key(owner, chunk);
     let Piece { first, last } = Piece::within(relative);
     let Some(marks) = maps::chunk(&key) else { return 0 };
-    let cleared = take_all(marks, first, last);
-    if first == 0 && last == CHUNK_PAGES as u64 - 1 {
+    let cleared = take_all(marks, first, last, only);
+    if only == 0 && first == 0 && last == CHUNK_PAGES as u64 - 1 {
         maps::remove_chunk(&key);
     }
     cleared
 }
 
 #[inline(always)]
-fn take_all(marks: &mut Chunk, first: u64, last: u64) -> u64 {
+fn take_all(marks: &mut Chunk, first: u64, last: u64, only: u64) -> u64 {
     // Hidden from the compiler, which would else drop the mask below as needless; the verifier needs it.
     let last = core::hint::black_box(last);
     let mut taken = 0;
@@ -177,8 +179,9 @@ fn take_all(marks: &mut Chunk, first: u64, last: u64) -> u64 {
         }
         let slot = &mut marks[((first + k) & 511) as usize];
         let old = *slot;
-        taken += bit(old);
-        *slot = 0;
+        let hit = bit(old) & (bit(only) & bit(old ^ only) ^ 1);
+        taken += hit;
+        *slot = old & hit.wrapping_sub(1);
     }
     taken
 }
@@ -188,7 +191,7 @@ fn take_all(marks: &mut Chunk, first: u64, last: u64) -> u64 {
 #[inline(never)]
 pub extern "C" fn take_chunk(chunk: u64, owner: u64) -> u64 {
     match maps::chunk(&Owner::key(owner, chunk)) {
-        Some(marks) => take_all(marks, 0, CHUNK_PAGES as u64 - 1),
+        Some(marks) => take_all(marks, 0, CHUNK_PAGES as u64 - 1, 0),
         None => 0,
     }
 }

@@ -40,7 +40,7 @@ pub extern "C" fn mark_stride(pgd: u64, start: u64, relative: u64, owner: u64, m
 /// [`clear`], stride by stride.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn clear_range(first: u64, last: u64, owner: u64) -> u64 {
+pub extern "C" fn clear_range(first: u64, last: u64, owner: u64, only: u64) -> u64 {
     let mut cleared = 0;
     let chunk = first / CHUNK_PAGES as u64;
     for i in 0..MAX_CLEAR / STRIDE {
@@ -48,7 +48,7 @@ pub extern "C" fn clear_range(first: u64, last: u64, owner: u64) -> u64 {
         if start > last / CHUNK_PAGES as u64 {
             break;
         }
-        cleared += clear_stride(start, Piece::relative(start, first, last), owner);
+        cleared += clear_stride(start, Piece::relative(start, first, last), owner, only);
     }
     cleared
 }
@@ -56,13 +56,13 @@ pub extern "C" fn clear_range(first: u64, last: u64, owner: u64) -> u64 {
 /// As [`mark_stride`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn clear_stride(start: u64, relative: u64, owner: u64) -> u64 {
+pub extern "C" fn clear_stride(start: u64, relative: u64, owner: u64, only: u64) -> u64 {
     let mut cleared = 0;
     for i in 0..STRIDE {
         if Piece::begins_after(relative, i) {
             break;
         }
-        cleared += clear_chunk(start + i, Piece::shift(relative, i), owner);
+        cleared += clear_chunk(start + i, Piece::shift(relative, i), owner, only);
     }
     cleared
 }

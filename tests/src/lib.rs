@@ -1,1 +1,25 @@
-//! The harness of the suites that need a live kernel.
+//! The harness of the suites that need a live kernel: the real `memtrace` binary, processes of known behaviour, and
+//! assertions that print every number they are about.
+//!
+//! Black box on purpose: nothing of memtrace is linked in.
+mod account;
+mod bpf;
+mod child;
+mod expect;
+mod memcg;
+mod memtrace;
+mod pages;
+mod procfs;
+mod truth;
+mod wait;
+
+pub use account::assert_account;
+pub use bpf::{BpfObjects, bpf_programs};
+pub use child::Child;
+pub use expect::{assert_json, differences};
+pub use memcg::MemoryCgroup;
+pub use memtrace::{Ended, Memtrace, Processes, monotonic_ns};
+pub use pages::{BASE, CHUNK, PAGE, Pages};
+pub use procfs::{comm, open_files, present_pages, resident_pages, rollup, rss_bytes, status_bytes};
+pub use truth::{Truth, stripped, truth_binary};
+pub use wait::{Deadline, wait_until};

@@ -123,7 +123,11 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
         if proven {
             shared::add(&mut f.untracked_pages, slot.resident - slot.marked);
         } else {
-            marks::forget(f, &pages, false);
+            // What it marked itself goes; what earlier calls returned stays.
+            let owner = Owner { target: f.target, epoch: f.epoch };
+            if let Some(cleared) = marks::clear(&pages, owner, mark::new(group(advice), slot.t_ns)) {
+                shared::add(&mut f.outstanding_pages, cleared.wrapping_neg());
+            }
             shared::add(&mut f.untracked_pages, fell);
         }
     }

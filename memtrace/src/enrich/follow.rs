@@ -96,6 +96,18 @@ impl Follower {
         Ok(self.known.len())
     }
 
+    /// Judges what execed while the probes were being proven: those records went to the self-test.
+    pub fn judge_early(&mut self, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+        for pid in self.kernel.target_tgids()? {
+            let strange = !self.known.contains_key(&pid) && !self.selector.wants(pid);
+            if strange && let Some(target) = self.kernel.target(pid)? {
+                self.kernel.remove_target(pid)?;
+                tell(News::NotMeant(target.id));
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, pid: u32, target_flags: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
         let described = describe::describe(pid);
         let target = self.kernel.add_target(pid, described.counters, target_flags)?;

@@ -159,7 +159,10 @@ fn add_targets(
             follower.name_held(traced.pid(), &mut tell).map_err(|e| Error::NoTarget(e.to_string()))?;
             child = Some(traced);
         }
-        _ => drop(follower.scan(&mut tell).map_err(|e| Error::NoTarget(e.to_string()))?),
+        _ => {
+            follower.judge_early(&mut tell).map_err(|e| Error::Host(e.to_string()))?;
+            follower.scan(&mut tell).map_err(|e| Error::NoTarget(e.to_string()))?;
+        }
     }
     let work = work.clone();
     // Own thread for the hand-over: thousands of processes may be more than the queue holds before it is read.

@@ -53,6 +53,7 @@ var (
 	stats runtime.MemStats
 	line  = make([]byte, 0, 4096)
 	smaps = make([]byte, 16<<10)
+	freed = []byte(`{"command":"freeosmemory"}` + "\n")
 )
 
 // memstats answers by itself: the kernel's figures first, the runtime's last.
@@ -139,8 +140,6 @@ func run(command string, argument int, answer map[string]any) {
 		free()
 	case "gc":
 		runtime.GC()
-	case "freeosmemory":
-		debug.FreeOSMemory()
 	case "touch":
 		free()
 		alloc(argument)
@@ -156,6 +155,12 @@ func main() {
 	_ = out.Encode(map[string]any{"ready": true, "pid": os.Getpid(), "go_version": runtime.Version()})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
+		// Nothing between the last madvise and a later memstats may take a span: no allocation, not even for the answer.
+		if string(lines.Bytes()) == "freeosmemory" {
+			debug.FreeOSMemory()
+			_, _ = os.Stdout.Write(freed)
+			continue
+		}
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 {
 			continue

@@ -1,0 +1,66 @@
+//! A memory cgroup (v1, as on this machine) that is removed when its test is over.
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = "/sys/fs/cgroup/memory";
+
+#[derive(Debug)]
+pub struct MemoryCgroup {
+    path: PathBuf,
+}
+
+impl MemoryCgroup {
+    #[track_caller]
+    pub fn new(name: &str, limit_bytes: u64) -> Self {
+        let path = Path::new(ROOT).join(format!("memtrace-test-{}-{name}", std::process::id()));
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let group = Self { path };
+        group.write("memory.limit_in_bytes", &limit_bytes.to_string());
+        group
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The kernel's id of it: the inode of its directory.
+    pub fn id(&self) -> u64 {
+        fs::metadata(&self.path).expect("the cgroup is there").ino()
+    }
+
+    /// Moves a process; what it has been charged for so far stays where it was.
+    #[track_caller]
+    pub fn add(&self, pid: u32) {
+        self.write("cgroup.procs", &pid.to_string());
+    }
+
+    #[track_caller]
+    pub fn usage_bytes(&self) -> u64 {
+        let text = fs::read_to_string(self.path.join("memory.usage_in_bytes")).expect("usage");
+        text.trim().parse().expect("a number")
+    }
+
+    #[track_caller]
+    fn write(&self, file: &str, value: &str) {
+        let path = self.path.join(file);
+        fs::write(&path, value).unwrap_or_else(|error| panic!("{} = {value}: {error}", path.display()));
+    }
+}
+
+impl Drop for MemoryCgroup {
+    fn drop(&mut self) {
+        // The last process may still be on its way out: what is left moves to the root, and the directory goes.
+        let deadline = crate::Deadline::after(std::time::Duration::from_secs(10));
+        while let Err(error) = fs::remove_dir(&self.path) {
+            for pid in fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default().lines() {
+                let _ = fs::write(Path::new(ROOT).join("cgroup.procs"), pid);
+            }
+            if deadline.left().is_zero() {
+                eprintln!("{} stays behind: {error}", self.path.display());
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What the kernel itself says about a process, exactly: page tables, not counters.
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+
+const PAGE: u64 = 4096;
+const PRESENT: u64 = 1 << 63;
+
+/// Pages of the range that are mapped to memory, the zero page included.
+#[track_caller]
+pub fn resident_pages(pid: u32, address: u64, pages: u64) -> u64 {
+    let path = format!("/proc/{pid}/pagemap");
+    let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut entries = vec![0; 8 * pages as usize];
+    file.read_exact_at(&mut entries, address / PAGE * 8).unwrap_or_else(|error| panic!("{path}: {error}"));
+    entries.chunks_exact(8).filter(|entry| is_present(entry)).count() as u64
+}
+
+/// Addresses of all pages of the process that are mapped to memory.
+#[track_caller]
+pub fn present_pages(pid: u32) -> HashSet<u64> {
+    let maps = format!("/proc/{pid}/maps");
+    let maps = fs::read_to_string(&maps).unwrap_or_else(|error| panic!("{maps}: {error}"));
+    let path = format!("/proc/{pid}/pagemap");
+    let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut present = HashSet::new();
+    for line in maps.lines().filter(|line| !line.ends_with("[vsyscall]")) {
+        let (start, end) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
+        let hex = |text| u64::from_str_radix(text, 16).expect("an address");
+        let (start, end) = (hex(start), hex(end));
+        let mut entries = vec![0; ((end - start) / PAGE * 8) as usize];
+        file.read_exact_at(&mut entries, start / PAGE * 8).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let pages = entries.chunks_exact(8).zip((start..end).step_by(PAGE as usize));
+        present.extend(pages.filter(|(entry, _)| is_present(entry)).map(|(_, address)| address));
+    }
+    present
+}
+
+fn is_present(entry: &[u8]) -> bool {
+    u64::from_ne_bytes(entry.try_into().expect("8 bytes")) & PRESENT != 0
+}
+
+/// One line of smaps_rollup, in bytes.
+#[track_caller]
+pub fn rollup(pid: u32, line: &str) -> u64 {
+    field(&format!("/proc/{pid}/smaps_rollup"), line)
+}
+
+/// RSS counted from the page tables.
+#[track_caller]
+pub fn rss_bytes(pid: u32) -> u64 {
+    rollup(pid, "Rss")
+}
+
+/// One line of /proc/PID/status, in bytes.
+#[track_caller]
+pub fn status_bytes(pid: u32, line: &str) -> u64 {
+    field(&format!("/proc/{pid}/status"), line)
+}
+
+#[track_caller]
+fn field(path: &str, line: &str) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
+    let kilobytes: u64 = found.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no {line} in {path}"));
+    kilobytes * 1024
+}
+
+#[track_caller]
+pub fn comm(pid: u32) -> String {
+    let path = format!("/proc/{pid}/comm");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim_end().to_owned()
+}
+
+/// How many file descriptors the process has open.
+#[track_caller]
+pub fn open_files(pid: u32) -> usize {
+    let path = format!("/proc/{pid}/fd");
+    fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
+}
