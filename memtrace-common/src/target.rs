@@ -7,6 +7,8 @@ use bytemuck::{Pod, Zeroable};
 pub struct Target {
     /// Absolute address of the first Go counter in the target's memory; 0: not known (yet). Zeroed by exec.
     pub go_counters: u64,
+    /// Its `mm_struct`, kept by the probes from its first call on; 0: not looked up yet. Zeroed by exec.
+    pub mm: u64,
     /// This incarnation, unique since the programs were loaded; never 0.
     pub id: u32,
     /// Bits of [`flags`].
@@ -21,6 +23,8 @@ pub mod flags {
     pub const PROVISIONAL: u32 = 1 << 1;
     /// Not observed before its next exec (a command held by its trampoline).
     pub const FROM_EXEC: u32 = 1 << 2;
+    /// It has, or once had, more than one thread: others may change its RSS during a call.
+    pub const THREADS: u32 = 1 << 3;
 }
 
 /// The self-test's child: no filter applies to it.

@@ -23,7 +23,7 @@ ProgramCounters 40
 FaultStats 464
 FaultStats.log2_ns 56
 ChunkKey 16
-Target 16
+Target 24
 Host 48
 Params 224
 Params.mm 48

@@ -23,3 +23,16 @@ pub fn count(hook: Hook, outcome: Outcome) {
         }
     }
 }
+
+/// Counts a hit that was submitted; returns how many this CPU has submitted for the hook.
+#[inline(always)]
+pub fn count_submitted(hook: Hook) -> u64 {
+    match maps::counters(hook as u32) {
+        Some(c) => {
+            c.hits += 1;
+            c.submitted += 1;
+            c.submitted
+        }
+        None => 0,
+    }
+}

@@ -1,5 +1,5 @@
 //! The only access to the rings: reserve, fill, submit; every outcome is counted. Nothing returns in between.
-use crate::counters::{Outcome, count};
+use crate::counters::{Outcome, count, count_submitted};
 use crate::kread;
 use crate::maps::{RING_EVENTS, RING_URGENT};
 use crate::param;
@@ -9,6 +9,8 @@ use memtrace_common::header::Header;
 use memtrace_common::names::Hook;
 
 const AVAILABLE_DATA: u64 = 0;
+/// How full the ring is, is looked at with every so many events of a CPU: a look costs as much as a small read.
+const LOOK_EVERY: u64 = 16;
 
 /// Who and what a record is about.
 #[derive(Clone, Copy)]
@@ -43,9 +45,9 @@ pub fn event<T: Pod>(hook: Hook, fill: impl FnOnce(&mut T)) {
     let Some(mut entry) = RING_EVENTS.reserve::<T>(0) else { return count(hook, Outcome::RingFull) };
     // SAFETY: the ring hands out memory of size_of::<T>(); T is valid for every bit pattern and `fill` writes it all.
     fill(unsafe { &mut *entry.as_mut_ptr() });
-    let full = RING_EVENTS.query(AVAILABLE_DATA) > param!(switches.wakeup_bytes) as u64;
+    let full = count_submitted(hook).is_multiple_of(LOOK_EVERY)
+        && RING_EVENTS.query(AVAILABLE_DATA) > param!(switches.wakeup_bytes) as u64;
     entry.submit(if full { BPF_RB_FORCE_WAKEUP as u64 } else { BPF_RB_NO_WAKEUP as u64 });
-    count(hook, Outcome::Submitted);
 }
 
 /// Into the small ring of rare records, which wakes the reader at once.

@@ -28,6 +28,9 @@ pub struct InFlight {
     pub freed: u64,
     pub activity: Seen,
     pub epoch: u32,
+    /// The process has threads: see `target::flags::THREADS`.
+    pub threads: u32,
+    pub pad: u32,
     /// Another traced call of the process was in flight at enter.
     pub crowded: u32,
 }

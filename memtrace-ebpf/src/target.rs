@@ -28,7 +28,7 @@ pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
     }
     let host = maps::host()?;
     let id = new_id(host);
-    if !maps::add_target(tgid, &Target { go_counters: 0, id, flags: target_flags }) {
+    if !maps::add_target(tgid, &Target { go_counters: 0, mm: 0, id, flags: target_flags }) {
         shared::add(&mut host.targets_full, 1);
         // The macro wants a context and does nothing with it.
         aya_log_ebpf::warn!((), "target set full: tgid {} is not observed", tgid);

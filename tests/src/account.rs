@@ -40,9 +40,7 @@ pub fn assert_account(line: &Value) {
         wrong.push(format!("submitted {submitted} != received {received}"));
     }
     if received != shed + decoded + decode_errors {
-        wrong.push(format!(
-            "received {received} != shed {shed} + decoded {decoded} + decode_errors {decode_errors}"
-        ));
+        wrong.push(format!("received {received} != shed {shed} + decoded {decoded} + decode_errors {decode_errors}"));
     }
     if lost != ring_full + read_failed + shed + decode_errors {
         wrong.push(format!(

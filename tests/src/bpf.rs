@@ -60,9 +60,7 @@ impl BpfObjects {
         for entry in fs::read_dir(&dir).unwrap_or_else(|error| panic!("{dir}: {error}")).flatten() {
             // A file closed meanwhile is no file of interest.
             let text = fs::read_to_string(entry.path()).unwrap_or_default();
-            let id = |name: &str| {
-                text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok())
-            };
+            let id = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok());
             if let Some(id) = id("prog_id:") {
                 found.programs.push(id);
             }
@@ -91,7 +89,8 @@ impl Map {
         let at = info.as_mut_ptr() as usize;
         let attr = &mut [fd.as_raw_fd() as u32, size_of_val(&info) as u32, low(at), high(at)];
         bpf(BPF_OBJ_GET_INFO_BY_FD, attr).expect("info of a map");
-        let name: Vec<u8> = info[6..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+        let name: Vec<u8> =
+            info[6..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
         Self { name: String::from_utf8_lossy(&name).into_owned(), fd }
     }
 

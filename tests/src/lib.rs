@@ -14,12 +14,12 @@ mod truth;
 mod wait;
 
 pub use account::assert_account;
+pub use bpf::{BpfObjects, bpf_programs};
 pub use child::Child;
 pub use expect::{assert_json, differences};
 pub use memcg::MemoryCgroup;
 pub use memtrace::{Ended, Memtrace, Processes, monotonic_ns};
 pub use pages::{BASE, CHUNK, PAGE, Pages};
-pub use bpf::{BpfObjects, bpf_programs};
 pub use procfs::{comm, open_files, present_pages, resident_pages, rollup, rss_bytes, status_bytes};
 pub use truth::{Truth, stripped, truth_binary};
 pub use wait::{Deadline, wait_until};

@@ -44,7 +44,8 @@ impl Pages {
     pub fn run(&mut self, command: &str) -> Value {
         self.child.say(command);
         let answer = self.child.line().unwrap_or_else(|| panic!("pages ended in: {command}"));
-        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{command}: {error}: {answer}"));
+        let answer: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{command}: {error}: {answer}"));
         assert_ne!(answer["op"], "unknown", "pages does not know: {command}");
         answer
     }

@@ -66,7 +66,8 @@ impl Truth {
     pub fn run(&mut self, command: &str) -> Value {
         self.child.say(command);
         let answer = self.child.line().unwrap_or_else(|| panic!("truth ended in: {command}"));
-        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{command}: {error}: {answer}"));
+        let answer: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{command}: {error}: {answer}"));
         assert!(answer["error"].is_null(), "{command}: {answer}");
         answer
     }

@@ -86,7 +86,8 @@ fn without_rights_one_line_says_so() {
 
 #[test]
 fn help_and_version_need_no_rights() {
-    for arguments in [&["--help"][..], &["stat", "--help"], &["trace", "--help"], &["doctor", "--help"], &["--version"]] {
+    for arguments in [&["--help"][..], &["stat", "--help"], &["trace", "--help"], &["doctor", "--help"], &["--version"]]
+    {
         let ended = as_nobody(arguments);
         assert_eq!(ended.code(), Some(0), "{ended:?}");
         assert!(!ended.lines.is_empty() && ended.stderr.is_empty(), "{ended:?}");
@@ -109,7 +110,8 @@ fn the_commands_exit_code_is_passed_on() {
 
 #[test]
 fn the_command_keeps_its_own_stdin_and_arguments() {
-    let mut memtrace = Memtrace::start(&["stat", "-o", "json", "--", "/bin/sh", "-c", "read line; echo \"$0 $line\"", "-p"]);
+    let mut memtrace =
+        Memtrace::start(&["stat", "-o", "json", "--", "/bin/sh", "-c", "read line; echo \"$0 $line\"", "-p"]);
     memtrace.say("hello");
     let first = memtrace.text_line();
     assert_eq!(first, "-p hello");
@@ -127,7 +129,8 @@ fn a_closed_pipe_is_success() {
         if verb == "stat" {
             command.args(["-i", "50ms"]);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("memtrace");
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("memtrace");
         // The reader goes before there is anything to read.
         drop(child.stdout.take());
         let mut pages = pages;
@@ -150,7 +153,9 @@ fn doctor_says_what_the_contract_says() {
     assert!(doctor["kernel"].is_string() && doctor["thp"].is_string() && doctor["psi"].is_boolean(), "{doctor:#}");
     assert!(doctor["cgroup"]["version"].is_string() && doctor["cgroup"]["memory_path"].is_string(), "{doctor:#}");
     let capabilities = doctor["capabilities"].as_array().expect("capabilities");
-    assert!(capabilities.iter().any(|name| name.as_str().is_some_and(|name| name.to_lowercase().contains("sys_admin"))));
+    assert!(
+        capabilities.iter().any(|name| name.as_str().is_some_and(|name| name.to_lowercase().contains("sys_admin")))
+    );
     let probes = doctor["probes"].as_array().expect("probes");
     assert!(probes.len() > 10, "{doctor:#}");
     for probe in probes {

@@ -86,15 +86,22 @@ fn what_freeosmemory_returns_is_what_the_page_tables_lost() {
     let came = after.difference(&before).count() as u64 * PAGE;
     assert_eq!(rss_before - rss_after, lost - came, "RSS and page tables agree: lost {lost}, came {came}");
     // A page the collector took after `before` and returned, or returned and took again, is in neither difference.
-    let again: u64 = advised.iter().map(|event| {
-        let (address, length) = (number(event, "/address"), number(event, "/length_bytes"));
-        (address..address + length).step_by(PAGE as usize).filter(|page| after.contains(page)).count() as u64 * PAGE
-    }).sum();
-    let fresh: u64 = advised.iter().map(|event| {
-        let (address, length) = (number(event, "/address"), number(event, "/length_bytes"));
-        let old = (address..address + length).step_by(PAGE as usize).filter(|page| before.contains(page)).count() as u64;
-        number(event, "/resident_bytes").saturating_sub(old * PAGE)
-    }).sum();
+    let again: u64 = advised
+        .iter()
+        .map(|event| {
+            let (address, length) = (number(event, "/address"), number(event, "/length_bytes"));
+            (address..address + length).step_by(PAGE as usize).filter(|page| after.contains(page)).count() as u64 * PAGE
+        })
+        .sum();
+    let fresh: u64 = advised
+        .iter()
+        .map(|event| {
+            let (address, length) = (number(event, "/address"), number(event, "/length_bytes"));
+            let old =
+                (address..address + length).step_by(PAGE as usize).filter(|page| before.contains(page)).count() as u64;
+            number(event, "/resident_bytes").saturating_sub(old * PAGE)
+        })
+        .sum();
     assert_eq!(unmapped, lost + again + fresh, "lost {lost}, taken again {again}, taken since {fresh}");
     assert!(again + fresh <= MIB, "the program is at rest: {again} {fresh}");
 }
@@ -225,10 +232,16 @@ fn with_madvdontneed_0_nothing_is_returned_and_what_is_released_is_lazy() {
     let lazy_after = rollup(pid, "LazyFree");
     let process = summary.process(pid);
     let free = json!({"failed_calls": 0, "unmapped_bytes": 0, "refaulted_bytes": 0, "approximate_calls": 0});
-    assert_json(process, &json!({"advise": {"free": free}, "returned_bytes": 0, "kept_bytes": 0, "refaulted_bytes": 0}));
+    assert_json(
+        process,
+        &json!({"advise": {"free": free}, "returned_bytes": 0, "kept_bytes": 0, "refaulted_bytes": 0}),
+    );
     assert!(process["advise"]["dontneed"].is_null(), "{process:#}");
     let said = number(process, "/lazy_bytes");
-    assert!(lazy_before.min(lazy_after) <= said && said <= lazy_before.max(lazy_after), "{said} {lazy_before} {lazy_after}");
+    assert!(
+        lazy_before.min(lazy_after) <= said && said <= lazy_before.max(lazy_after),
+        "{said} {lazy_before} {lazy_after}"
+    );
     // Everything the runtime released in this window, but pages it has taken again since and the CPUs' open batches.
     let released = number(process, "/advise/free/resident_before_bytes");
     let cpus = std::thread::available_parallelism().expect("CPUs").get() as u64;
@@ -264,7 +277,8 @@ fn the_call_site_of_a_return_is_named() {
         let frames = call["stack"].as_array().cloned().unwrap_or_default();
         frames.iter().map(|frame| frame["function"].as_str().unwrap_or("?").to_owned()).collect()
     };
-    let by_program: Vec<_> = calls.iter().filter(|call| stack(call).iter().any(|f| f == "runtime/debug.FreeOSMemory")).collect();
+    let by_program: Vec<_> =
+        calls.iter().filter(|call| stack(call).iter().any(|f| f == "runtime/debug.FreeOSMemory")).collect();
     let unmapped: u64 = by_program.iter().map(|call| number(call, "/unmapped_bytes")).sum();
     assert!(unmapped >= MOST, "{:?}", calls.iter().map(|call| stack(call)).collect::<Vec<_>>());
     for call in by_program {

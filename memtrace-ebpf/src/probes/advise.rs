@@ -3,7 +3,8 @@ use super::call::{self, Asked, Done};
 use crate::counters::{Outcome, count};
 use crate::emit;
 use crate::inflight::{ADVISE, InFlight, PROCESS_ADVISE};
-use crate::marks::{self, Owner};
+use crate::marks::{self, Owner, Walked};
+use crate::range::Pages;
 use crate::target::observed;
 use crate::{kread, maps, param, shared};
 use aya_ebpf::EbpfContext;
@@ -14,15 +15,16 @@ use memtrace_common::header::flags;
 use memtrace_common::kind;
 use memtrace_common::names::Hook;
 use memtrace_common::records::AdviseRecord;
-use memtrace_common::refault::mark;
+use memtrace_common::refault::{FaultStats, mark};
 
 pub fn madvise_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address, length, advice] = kread::words(ctx, param!(trace.sys_enter_args));
     let advice = advice as i32;
     let asked = Asked { op: ADVISE, address, length, extra: advice as u32 as u64, extra2: 0 };
-    if let Some(slot) = call::enter(Hook::Advise, &who, asked) {
-        look(slot, who.tgid, advice);
+    let tgid = who.tgid;
+    if let Some(slot) = call::enter(Hook::Advise, who, asked) {
+        look(slot, tgid, advice);
     }
 }
 
@@ -52,11 +54,7 @@ fn look(slot: &mut InFlight, tgid: u32, advice: i32) {
     slot.marked = walked.marked;
     slot.epoch = owner.epoch;
     if let Some(f) = faults {
-        shared::add(&mut f.outstanding_pages, walked.marked - walked.unseen);
-        if walked.unseen > 0 {
-            shared::add(&mut f.unseen_pages, walked.unseen);
-            shared::add(&mut f.refaulted_pages[group(advice)], walked.unseen);
-        }
+        note_marked(f, &walked, advice);
     }
 }
 
@@ -98,46 +96,64 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
     }
     let Some(pages) = call::pages(slot.address, slot.length) else { return };
     let fell = if done.fell > 0 { done.fell as u64 } else { 0 };
-    let (tgid, _) = kread::current_ids();
-    let faults = maps::faults(tgid);
-    if slot.resident != UNKNOWN {
+    if slot.resident == UNKNOWN {
+        if done.concurrent() || done.flags & flags::RSS == 0 {
+            return;
+        }
+        slot.resident = fell;
+        if fell == 0 {
+            return;
+        }
+        let (tgid, _) = kread::current_ids();
+        if let Some(f) = maps::faults(tgid) {
+            mark_whole(slot, f, &pages, fell, advice);
+        }
+    } else {
         // RSS and the page tables disagree although nobody was seen to interfere: in a process with company a fault was
         // half-way (its page counted, its event yet to come), and the page tables are right.
         if fell != slot.resident && !done.concurrent() && call::has_company(slot) {
             done.flags |= flags::CONCURRENT;
         }
         let proven = fell == slot.resident || done.concurrent() && done.result >= 0;
-        if let Some(f) = faults {
-            if proven {
-                shared::add(&mut f.untracked_pages, slot.resident - slot.marked);
-            } else {
-                // What it marked itself goes; what earlier calls returned stays.
-                let owner = Owner { target: f.target, epoch: f.epoch };
-                if let Some(cleared) = marks::clear(&pages, owner, mark::new(group(advice), slot.t_ns)) {
-                    shared::add(&mut f.outstanding_pages, cleared.wrapping_neg());
-                }
-                shared::add(&mut f.untracked_pages, fell);
-            }
+        if proven && slot.resident == slot.marked {
+            return;
         }
-        return;
+        let (tgid, _) = kread::current_ids();
+        let Some(f) = maps::faults(tgid) else { return };
+        if proven {
+            shared::add(&mut f.untracked_pages, slot.resident - slot.marked);
+        } else {
+            // What it marked itself goes; what earlier calls returned stays.
+            let owner = Owner { target: f.target, epoch: f.epoch };
+            if let Some(cleared) = marks::clear(&pages, owner, mark::new(group(advice), slot.t_ns)) {
+                shared::add(&mut f.outstanding_pages, cleared.wrapping_neg());
+            }
+            shared::add(&mut f.untracked_pages, fell);
+        }
     }
-    if done.concurrent() || done.flags & flags::RSS == 0 {
-        return;
-    }
-    slot.resident = fell;
-    let Some(f) = faults else { return };
+}
+
+/// Marks a range that nobody walked, when RSS says that all of it left; else its pages are untracked.
+#[inline(always)]
+fn mark_whole(slot: &InFlight, f: &mut FaultStats, pages: &Pages, fell: u64, advice: i32) {
     if fell == pages.count() {
         let owner = Owner { target: f.target, epoch: f.epoch };
-        let stamp = mark::new(group(advice), slot.t_ns);
-        if let Some(walked) = marks::walk(0, &pages, owner, stamp) {
-            shared::add(&mut f.outstanding_pages, walked.marked - walked.unseen);
+        if let Some(walked) = marks::walk(0, pages, owner, mark::new(group(advice), slot.t_ns)) {
+            note_marked(f, &walked, advice);
             shared::add(&mut f.untracked_pages, walked.resident - walked.marked);
-            shared::add(&mut f.unseen_pages, walked.unseen);
-            shared::add(&mut f.refaulted_pages[group(advice)], walked.unseen);
             return;
         }
     }
     shared::add(&mut f.untracked_pages, fell);
+}
+
+#[inline(always)]
+fn note_marked(f: &mut FaultStats, walked: &Walked, advice: i32) {
+    shared::add(&mut f.outstanding_pages, walked.marked - walked.unseen);
+    if walked.unseen > 0 {
+        shared::add(&mut f.unseen_pages, walked.unseen);
+        shared::add(&mut f.refaulted_pages[group(advice)], walked.unseen);
+    }
 }
 
 /// `process_madvise(pidfd, iovec, vlen, advice, flags)`: the ranges' total and the first range.
@@ -159,5 +175,5 @@ pub fn process_madvise_enter(ctx: &TracePointContext) {
     }
     // Whose memory the pidfd names is not resolved: RSS is given only when the call can but be on its own.
     let asked = Asked { op: PROCESS_ADVISE, address: first, length: total, extra: advice as u32 as u64, extra2: 1 };
-    call::enter(Hook::Advise, &who, asked);
+    call::enter(Hook::Advise, who, asked);
 }

@@ -11,6 +11,7 @@ use memtrace_common::header::flags;
 use memtrace_common::names::Hook;
 use memtrace_common::records::{Call, GO_COUNTERS};
 use memtrace_common::target::SELF_TEST;
+use memtrace_common::target::flags::THREADS;
 
 /// What the call was asked to do.
 pub struct Asked {
@@ -23,7 +24,7 @@ pub struct Asked {
 
 /// Notes a target's call in its slot; the caller may add to what is returned. `None`: not recorded, and counted.
 #[inline(always)]
-pub fn enter(hook: Hook, who: &Observed, asked: Asked) -> Option<&'static mut InFlight> {
+pub fn enter(hook: Hook, who: Observed, asked: Asked) -> Option<&'static mut InFlight> {
     let now = kread::now();
     let Some(slot) = maps::slot(who.tid) else {
         count(hook, Outcome::ReadFailed);
@@ -46,7 +47,11 @@ pub fn enter(hook: Hook, who: &Observed, asked: Asked) -> Option<&'static mut In
     slot.resident = UNKNOWN;
     slot.marked = 0;
     slot.freed = 0;
-    slot.mm = task::mm(kread::current_task()).unwrap_or(0);
+    if who.target.mm == 0 {
+        who.target.mm = task::mm(kread::current_task()).unwrap_or(0);
+    }
+    slot.mm = who.target.mm;
+    slot.threads = who.target.flags & THREADS;
     if let Some(activity) = maps::activity(who.target.id) {
         let seen = Seen {
             enters: shared::load(&activity.enters),
@@ -63,10 +68,10 @@ pub fn enter(hook: Hook, who: &Observed, asked: Asked) -> Option<&'static mut In
     Some(slot)
 }
 
-/// Whether the process has threads (or other users of its memory) that could interfere with a call.
+/// Whether the process has threads that could interfere with a call.
 #[inline(always)]
 pub fn has_company(slot: &InFlight) -> bool {
-    slot.mm != 0 && kread::field::<i32>(slot.mm, param!(mm.users)) != Some(1)
+    slot.threads != 0
 }
 
 /// The slot of the current thread's call, if it is one of `ours`; anything else is not a target's and counted so.

@@ -18,14 +18,14 @@ pub fn mmap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address, length, prot, flags] = kread::words(ctx, param!(trace.sys_enter_args));
     let extra = prot as u32 as u64 | flags << 32;
-    call::enter(Hook::Map, &who, Asked { op: map_op::MMAP, address, length, extra, extra2: 0 });
+    call::enter(Hook::Map, who, Asked { op: map_op::MMAP, address, length, extra, extra2: 0 });
 }
 
 pub fn munmap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address, length] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::MUNMAP, address, length, extra: 0, extra2: 0 };
-    let Some(slot) = call::enter(Hook::Map, &who, asked) else { return };
+    let Some(slot) = call::enter(Hook::Map, who, asked) else { return };
     // RSS tells exactly what a process without company unmaps; with company the page tables do.
     if call::has_company(slot) && maps::host().is_some_and(|h| h.direct_map != 0) {
         let Some(pages) = call::pages(address, length) else { return };
@@ -40,14 +40,14 @@ pub fn mremap_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address, length, new_length, flags] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::MREMAP, address, length, extra: new_length, extra2: flags };
-    call::enter(Hook::Map, &who, asked);
+    call::enter(Hook::Map, who, asked);
 }
 
 pub fn brk_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
     let [address] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::BRK, address, length: 0, extra: 0, extra2: 0 };
-    if let Some(slot) = call::enter(Hook::Map, &who, asked) {
+    if let Some(slot) = call::enter(Hook::Map, who, asked) {
         slot.extra = kread::pointer(slot.mm, param!(mm.brk)).unwrap_or(0);
     }
 }

@@ -43,6 +43,9 @@ pub fn fork(ctx: &RawTracePointContext) {
     let (Some(tgid), Some(tid)) = (task::tgid(child), task::tid(child)) else {
         return count(Hook::Fork, Outcome::ReadFailed);
     };
+    if tgid != tid {
+        parent.flags |= flags::THREADS;
+    }
     if tgid != tid || !target::follows(parent) {
         return count(Hook::Fork, Outcome::Filtered);
     }
@@ -64,6 +67,8 @@ pub fn exec() {
     let id = match maps::target(tgid) {
         Some(known) => {
             known.go_counters = 0;
+            known.mm = 0;
+            known.flags &= !flags::THREADS;
             if known.flags & flags::FROM_EXEC != 0 {
                 known.flags &= !flags::FROM_EXEC;
                 // What the trampoline faulted is not the command's. Without room for figures there are none.

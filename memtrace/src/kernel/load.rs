@@ -1,6 +1,6 @@
 //! The object into the kernel: maps sized, parameters set, nothing attached yet.
 use super::{Calibration, Kernel, KernelError};
-use crate::host::plan::Plan;
+use crate::host::plan::{FaultHook, Plan};
 use aya::EbpfLoader;
 use memtrace_common::names::map;
 use memtrace_common::params::{self, Params};
@@ -13,6 +13,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/me
 
 /// aya-log's global; 0 prunes the probes' log statements at load.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
+/// Different user stacks held at once; about 1 KiB of kernel memory each.
+const STACKS: u32 = 16384;
 
 /// Sizes of the kernel's tables: all memory there is bounded by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,14 +58,16 @@ pub fn load(
     if object != layout::DIGEST {
         return Err(KernelError::Layout { object, ours: layout::DIGEST });
     }
+    let faults = plan.fault_hook != FaultHook::None;
     let log_level = if probe_log { log::Level::Debug as u8 } else { 0 };
     let ebpf = EbpfLoader::new()
         .override_global(LOG_LEVEL, &log_level, false)
         .override_global(params::GLOBAL, params, true)
         .map_max_entries(map::EVENTS, sizes.ring_bytes)
         .map_max_entries(map::TARGETS, sizes.targets)
-        .map_max_entries(map::FAULTS, sizes.targets)
-        .map_max_entries(map::CHUNKS, sizes.chunks)
+        .map_max_entries(map::FAULTS, if faults { sizes.targets } else { 1 })
+        .map_max_entries(map::CHUNKS, if faults { sizes.chunks } else { 1 })
+        .map_max_entries(map::STACKS, if params.switches.stacks == 1 { STACKS } else { 1 })
         .load(OBJECT)?;
     Ok(Kernel {
         ebpf,

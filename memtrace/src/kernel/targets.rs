@@ -1,10 +1,11 @@
 //! The target set, seen from user space.
 use super::{Kernel, KernelError, map_error};
+use crate::procfs::process;
 use aya::maps::{Array, HashMap, MapData, MapError};
 use memtrace_common::host::Host;
 use memtrace_common::names::map;
 use memtrace_common::refault::{ChunkKey, FaultStats};
-use memtrace_common::target::{KERNEL_IDS, Target};
+use memtrace_common::target::{KERNEL_IDS, Target, flags};
 use std::collections::HashSet;
 
 const BPF_ANY: u64 = 0;
@@ -19,7 +20,7 @@ impl Kernel {
     /// Observes `tgid` from now on; returns its incarnation. Known already: changes it and keeps the incarnation.
     pub fn add_target(&mut self, tgid: u32, go_counters: u64, flags: u32) -> Result<u32, KernelError> {
         if let Some(known) = self.target(tgid)? {
-            self.set_target(tgid, &Target { go_counters, flags, ..known })?;
+            self.set_target(tgid, &Target { go_counters, flags: with_threads(tgid, flags), mm: 0, ..known })?;
             return Ok(known.id);
         }
         let id = self.next_id;
@@ -28,9 +29,10 @@ impl Kernel {
             let blank = FaultStats { target: id, ..bytemuck::Zeroable::zeroed() };
             self.fault_stats()?.insert(tgid, blank, BPF_ANY).map_err(|e| self.full(map::FAULTS, e))?;
         }
-        self.targets()?
-            .insert(tgid, Target { go_counters, id, flags }, BPF_ANY)
-            .map_err(|e| self.full(map::TARGETS, e))?;
+        let target = Target { go_counters, mm: 0, id, flags: with_threads(tgid, flags) };
+        self.targets()?.insert(tgid, target, BPF_ANY).map_err(|e| self.full(map::TARGETS, e))?;
+        // A thread made in between was not seen by the probes: it is there now.
+        self.set_target(tgid, &Target { flags: with_threads(tgid, target.flags), ..target })?;
         Ok(id)
     }
 
@@ -51,7 +53,8 @@ impl Kernel {
         }
     }
 
-    /// Changes a target that is still there; a target that died meanwhile stays gone.
+    /// Changes a target that is still there; a target that died meanwhile stays gone. `mm` must be written as 0: what was
+    /// read may have been ended by an exec since.
     fn set_target(&mut self, tgid: u32, target: &Target) -> Result<(), KernelError> {
         match self.targets()?.insert(tgid, target, BPF_EXIST) {
             Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
@@ -62,7 +65,9 @@ impl Kernel {
     /// Says where a target's Go counters are, if `id` is still the incarnation behind `tgid`.
     pub fn set_go_counters(&mut self, tgid: u32, id: u32, go_counters: u64, flags: u32) -> Result<(), KernelError> {
         match self.target(tgid)? {
-            Some(target) if target.id == id => self.set_target(tgid, &Target { go_counters, flags, ..target }),
+            Some(target) if target.id == id => {
+                self.set_target(tgid, &Target { go_counters, flags: with_threads(tgid, flags), ..target })
+            }
             _ => Ok(()),
         }
     }
@@ -121,6 +126,12 @@ impl Kernel {
         }
         Ok(left)
     }
+}
+
+/// The probes set THREADS when a thread is made; threads made before, or while this is written, are found here.
+fn with_threads(tgid: u32, known: u32) -> u32 {
+    let threads = process::threads(tgid).map_or(0, |t| t.len());
+    if threads > 1 { known | flags::THREADS } else { known }
 }
 
 fn ignore_absent(map: &'static str, result: Result<(), MapError>) -> Result<(), KernelError> {

@@ -9,11 +9,7 @@ fn every_figure_of_one_thread_is_exact() {
     let process = ledger_of(&mut pages, &[], |pages| {
         pages.all(&["mmap 0p 1024p", "madvise 0p 1024p nohugepage"]);
         assert_eq!(pages.fall(&["write 0p 1024p"]), -1024);
-        let fell = pages.fall(&[
-            "madvise 0p 256p dontneed",
-            "madvise 512p 128p dontneed",
-            "madvise 1000p 1p dontneed",
-        ]);
+        let fell = pages.fall(&["madvise 0p 256p dontneed", "madvise 512p 128p dontneed", "madvise 1000p 1p dontneed"]);
         assert_eq!(fell, 385);
         assert_eq!(pages.resident(0, 1024), 639);
         // 100 of the first range, 40 of the second, and 60 that were never returned.

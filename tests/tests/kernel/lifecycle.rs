@@ -79,7 +79,8 @@ fn two_thousand_strangers_leave_nothing_behind_in_kernel_or_memtrace() {
 fn a_reused_pid_is_another_process() {
     let memtrace = Memtrace::ready(&["--comm", "pages"]);
     let first = life("mmap 0p 8p; write 0p 8p; madvise 0p 4p dontneed");
-    let second = reborn(first, "mmap 0p 64p; write 0p 64p; madvise 0p 32p dontneed; madvise 40p 8p dontneed; write 0p 7p");
+    let second =
+        reborn(first, "mmap 0p 64p; write 0p 64p; madvise 0p 32p dontneed; madvise 40p 8p dontneed; write 0p 7p");
     let summary = memtrace.interrupt().summary();
     assert_eq!(second, first);
     let same: Vec<&Value> = summary.processes().iter().filter(|process| process["pid"] == first).collect();

@@ -61,7 +61,8 @@ fn trace_says_what_it_could_not_keep_up_with() {
     assert_account(last);
     let ring_full = last["account"]["ring_full"].as_u64().expect("ring_full");
     assert!(ring_full > 0, "{last}");
-    let told = events.iter().filter(|event| event["length_bytes"] == PAGE && event["family"] == "advise").count() as u64;
+    let told =
+        events.iter().filter(|event| event["length_bytes"] == PAGE && event["family"] == "advise").count() as u64;
     assert_eq!(told + ring_full, CALLS, "{last}");
 }
 

@@ -1,6 +1,6 @@
 //! A memory cgroup at its limit: stalls in reclaim, and the end by the OOM killer.
 use crate::pages;
-use memtrace_tests::{Memtrace, MemoryCgroup, PAGE, Processes as _, assert_json};
+use memtrace_tests::{MemoryCgroup, Memtrace, PAGE, Processes as _, assert_json};
 use serde_json::json;
 
 const LIMIT: u64 = 64 << 20;

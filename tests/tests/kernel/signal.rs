@@ -32,10 +32,13 @@ fn a_killed_target_names_its_killer() {
     let summary = memtrace.end().summary();
     pages.end();
     let process = summary.process(pid);
-    assert_json(process, &json!({
-        "advise": {"dontneed": {"unmapped_bytes": 32 * PAGE}},
-        "exit": {"signal": 9}, "oom_killed": false,
-    }));
+    assert_json(
+        process,
+        &json!({
+            "advise": {"dontneed": {"unmapped_bytes": 32 * PAGE}},
+            "exit": {"signal": 9}, "oom_killed": false,
+        }),
+    );
     let by = process["exit"]["killed_by"].as_str().expect("killed_by");
     assert!(by.starts_with(&format!("pid {} (", std::process::id())), "{by}");
 }

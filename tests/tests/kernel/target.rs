@@ -1,6 +1,6 @@
 //! Who is observed: named, found by name, path or cgroup, run; and nobody else.
 use crate::{PAGES, pages};
-use memtrace_tests::{Memtrace, MemoryCgroup, PAGE, Processes as _, assert_json};
+use memtrace_tests::{MemoryCgroup, Memtrace, PAGE, Processes as _, assert_json};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -75,7 +75,8 @@ fn a_cgroup_is_its_members_and_their_children() {
 
 #[test]
 fn a_command_is_observed_from_its_first_call_with_its_children() {
-    let list = "mmap 0p 8p; write 0p 8p; madvise 0p 4p dontneed; spawn 2 mmap 0p 8p, write 0p 8p, madvise 0p 4p dontneed";
+    let list =
+        "mmap 0p 8p; write 0p 8p; madvise 0p 4p dontneed; spawn 2 mmap 0p 8p, write 0p 8p, madvise 0p 4p dontneed";
     let ended = Memtrace::run(&["stat", "-o", "json", "--", PAGES, "run", list]);
     let summary = ended.summary();
     assert_eq!(summary.processes().len(), 3, "{summary:#}");
