@@ -4,6 +4,7 @@ use crate::host::catalog::{PROGRAMS, When};
 use crate::host::plan::Plan;
 use memtrace_common::host::Host;
 use memtrace_common::names::map;
+use std::fmt;
 
 /// What was learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,16 @@ pub struct Calibration {
     /// Where the kernel maps physical memory; `None`: page tables cannot be read here, so residency is not counted page
     /// by page.
     pub direct_map: Option<u64>,
+}
+
+impl fmt::Display for Calibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.direct_map {
+            Some(base) => write!(f, "direct map at {base:#x}")?,
+            None => write!(f, "no direct map found")?,
+        }
+        write!(f, ", offsets of {} CPUs", self.cpus)
+    }
 }
 
 impl Kernel {
@@ -42,6 +53,7 @@ impl Kernel {
         map.set(0, Host { calibrate_tgid: 0, ..host }, 0).map_err(map_error(map::HOST))?;
         self.calibration =
             Calibration { cpus: host.cpus_found, direct_map: Some(host.direct_map).filter(|base| *base != 0) };
+        log::info!("calibration: {}", self.calibration);
         Ok(())
     }
 }
