@@ -11,6 +11,9 @@ use std::time::Instant;
 /// kernels without fetching atomics (before 5.12).
 const FAULT_PROGRAMS: [[&str; 2]; 2] = [["fault_task", "fault_late"], ["fault_task_old", "fault_late_old"]];
 
+/// The same where one hook sees all.
+const HOST_FAULT_PROGRAMS: [&str; 2] = ["fault_host", "fault_host_old"];
+
 /// Both software events that say a fault was handled: counted after the page is there (mm_account_fault).
 const FAULT_EVENTS: [SoftwareEvent; 2] = [SoftwareEvent::PageFaultsMin, SoftwareEvent::PageFaultsMaj];
 
@@ -21,6 +24,9 @@ impl Kernel {
         let began = Instant::now();
         let link = match program.hook {
             Hook::Tracepoint { category, name } => self.attach_tracepoint(program.object, category, name),
+            Hook::RawTracepoint { name } if program.name == "fault_host" => {
+                self.attach_raw(HOST_FAULT_PROGRAMS[usize::from(!self.fetching_atomics)], name)
+            }
             Hook::RawTracepoint { name } => self.attach_raw(program.object, name),
             // Loaded now, so that a refusal is known; attached per target.
             Hook::TaskPageFaults => return self.load_fault_program().map_err(one_line),
