@@ -1,6 +1,6 @@
 //! Asks the kernel, at start-up, for what its hidden data symbols would say: see memtrace-ebpf `probes::calibrate`.
 use super::{Kernel, KernelError, map_error};
-use crate::host::catalog::{PROGRAMS, When};
+use crate::host::catalog::PROGRAMS;
 use crate::host::plan::Plan;
 use memtrace_common::host::Host;
 use memtrace_common::names::map;
@@ -36,9 +36,9 @@ impl Kernel {
     ) -> Result<(), KernelError> {
         let host = Host { calibrate_tgid: child.into(), ..Host::default() };
         self.host_map()?.set(0, host, 0).map_err(map_error(map::HOST))?;
-        let start_up: Vec<_> = PROGRAMS.iter().filter(|p| p.when == When::StartUp).collect();
+        let start_up: Vec<_> = PROGRAMS.iter().filter(|p| p.when.start_up()).collect();
         for program in &start_up {
-            if plan.probe(program.name).is_some_and(|p| p.obstacle.is_none())
+            if plan.probe(program.name).is_some_and(|p| p.wanted && p.obstacle.is_none())
                 && let Err(why) = self.attach(program)
             {
                 plan.mark_broken(program.name, why);
@@ -53,6 +53,7 @@ impl Kernel {
         map.set(0, Host { calibrate_tgid: 0, ..host }, 0).map_err(map_error(map::HOST))?;
         self.calibration =
             Calibration { cpus: host.cpus_found, direct_map: Some(host.direct_map).filter(|base| *base != 0) };
+        plan.calibrated(self.calibration.cpus);
         log::info!("calibration: {}", self.calibration);
         Ok(())
     }
