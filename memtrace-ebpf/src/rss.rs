@@ -50,6 +50,9 @@ fn atomic(mm: u64) -> Option<i64> {
 
 #[inline(always)]
 fn percpu(mm: u64) -> Option<i64> {
+    if param!(mm.cpus) > MAX_CPUS {
+        return None;
+    }
     let base = mm.wrapping_add(param!(mm.rss_stat) as u64);
     if param!(mm.percpu_counter_size) == COUNTER_BYTES {
         let raw = &mut maps::scratch()?.counters;
