@@ -21,9 +21,7 @@ pub fn kernel<T: Pod>(address: u64) -> Option<T> {
 #[inline(always)]
 pub fn kernel_into<T: Pod>(to: &mut T, address: u64) -> bool {
     // SAFETY: as in `kernel`.
-    unsafe {
-        generated::bpf_probe_read_kernel((&raw mut *to).cast(), size_of::<T>() as u32, address as *const _) == 0
-    }
+    unsafe { generated::bpf_probe_read_kernel((&raw mut *to).cast(), size_of::<T>() as u32, address as *const _) == 0 }
 }
 
 /// Reads the kernel pointer at `base + offset`; a null pointer or an absent offset is `None`.

@@ -49,7 +49,12 @@ impl Kernel {
         self.links.remove(name);
     }
 
-    fn attach_tracepoint(&mut self, program: &'static str, category: &str, name: &str) -> Result<Attached, AttachError> {
+    fn attach_tracepoint(
+        &mut self,
+        program: &'static str,
+        category: &str,
+        name: &str,
+    ) -> Result<Attached, AttachError> {
         let p: &mut TracePoint = self.program(program)?.try_into()?;
         loaded(p.load())?;
         let id = p.attach(category, name)?;
