@@ -11,20 +11,22 @@ pub fn truth_binary() -> PathBuf {
     path
 }
 
-/// `binary` without its symbol table, as `-ldflags=-s` would leave it, in `dir`: the section becomes one of no type.
+/// `binary` without its symbol table, as `strip` leaves it, in `dir`: neither the symbols nor the section are there.
 pub fn stripped(binary: &Path, dir: &Path) -> PathBuf {
     const SECTIONS_AT: usize = 0x28;
     const SECTION_BYTES: usize = 64;
     const SHT_SYMTAB: u32 = 2;
     let mut elf = std::fs::read(binary).expect("the binary");
     assert_eq!(&elf[..5], b"\x7fELF\x02", "a 64-bit ELF file");
-    let sections = u64::from_le_bytes(elf[SECTIONS_AT..SECTIONS_AT + 8].try_into().expect("8 bytes")) as usize;
+    let word = |elf: &[u8], at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().expect("8 bytes")) as usize;
+    let sections = word(&elf, SECTIONS_AT);
     let count = usize::from(u16::from_le_bytes([elf[0x3c], elf[0x3d]]));
     let mut removed = 0;
-    for n in 0..count {
-        let kind = sections + n * SECTION_BYTES + 4..sections + n * SECTION_BYTES + 8;
-        if elf[kind.clone()] == SHT_SYMTAB.to_le_bytes() {
-            elf[kind].fill(0);
+    for header in (0..count).map(|n| sections + n * SECTION_BYTES) {
+        if elf[header + 4..header + 8] == SHT_SYMTAB.to_le_bytes() {
+            let (at, size) = (word(&elf, header + 0x18), word(&elf, header + 0x20));
+            elf[at..at + size].fill(0);
+            elf[header..header + SECTION_BYTES].fill(0);
             removed += 1;
         }
     }

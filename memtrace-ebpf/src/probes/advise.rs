@@ -16,6 +16,7 @@ use memtrace_common::kind;
 use memtrace_common::names::Hook;
 use memtrace_common::records::AdviseRecord;
 use memtrace_common::refault::{FaultStats, mark};
+use memtrace_common::target::KERNEL_IDS;
 
 pub fn madvise_enter(ctx: &TracePointContext) {
     let Some(who) = observed() else { return };
@@ -46,7 +47,9 @@ fn look(slot: &mut InFlight, tgid: u32, advice: i32) {
     }
     let faults = maps::faults(tgid);
     let (owner, stamp) = match &faults {
-        Some(f) if unmaps(advice) => (Owner { target: f.target, epoch: f.epoch }, mark::new(group(advice), slot.t_ns)),
+        Some(f) if unmaps(advice) && is_watched(slot, f) => {
+            (Owner { target: f.target, epoch: f.epoch }, mark::new(group(advice), slot.t_ns))
+        }
         _ => (Owner { target: 0, epoch: 0 }, 0),
     };
     let Some(walked) = marks::walk(pgd, &pages, owner, stamp) else { return };
@@ -56,6 +59,13 @@ fn look(slot: &mut InFlight, tgid: u32, advice: i32) {
     if let Some(f) = faults {
         note_marked(f, &walked, advice);
     }
+}
+
+/// Whether the process's faults are seen. User space attaches the events of those it adds; one that was adopted here,
+/// at exec, has none before user space has looked at it, and is known to have them by the first fault that came.
+#[inline(always)]
+fn is_watched(slot: &InFlight, faults: &FaultStats) -> bool {
+    slot.target < KERNEL_IDS || faults.faults > 0
 }
 
 /// The exit of either.
@@ -137,7 +147,7 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
 /// Marks a range that nobody walked, when RSS says that all of it left; else its pages are untracked.
 #[inline(always)]
 fn mark_whole(slot: &InFlight, f: &mut FaultStats, pages: &Pages, fell: u64, advice: i32) {
-    if fell == pages.count() {
+    if fell == pages.count() && is_watched(slot, f) {
         let owner = Owner { target: f.target, epoch: f.epoch };
         if let Some(walked) = marks::walk(0, pages, owner, mark::new(group(advice), slot.t_ns)) {
             note_marked(f, &walked, advice);

@@ -48,7 +48,8 @@ impl Process {
 
     pub(super) fn describe(&mut self, info: ProcessInfo) {
         self.pid = Some(info.pid);
-        self.start_time_ns = info.start_time_ns.or(self.start_time_ns);
+        // /proc tells it in clock ticks, the kernel's records in ns: the first to come stays, since it is an identity.
+        self.start_time_ns = self.start_time_ns.or(info.start_time_ns);
         self.comm = info.comm.or(self.comm.take());
         self.exe = info.exe.or(self.exe.take());
         self.go = info.go;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
+#[command(override_usage = "memtrace stat [OPTIONS] <-p PID | -c CGROUP | --comm GLOB | --exe GLOB | -a | -- CMD...>")]
 pub(super) struct Stat {
     #[command(flatten)]
     session: SessionArgs,

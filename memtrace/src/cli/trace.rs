@@ -29,6 +29,7 @@ impl Family {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "memtrace trace [OPTIONS] <-p PID | -c CGROUP | --comm GLOB | --exe GLOB | -a | -- CMD...>")]
 pub(super) struct Trace {
     #[command(flatten)]
     session: SessionArgs,

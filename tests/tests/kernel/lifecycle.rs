@@ -108,10 +108,22 @@ fn life(list: &str) -> u32 {
     pid
 }
 
+const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+
+/// Puts the kernel's counter back, so that pids go on as if nothing had been.
+struct LastPid(String);
+
+impl Drop for LastPid {
+    fn drop(&mut self) {
+        let _ = std::fs::write(LAST_PID, &self.0);
+    }
+}
+
 /// The same under a pid that is free again: the kernel hands out the one after the last.
 fn reborn(pid: u32, list: &str) -> u32 {
+    let _before = LastPid(std::fs::read_to_string(LAST_PID).expect("the last pid"));
     wait_until("the pid again", || {
-        std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).expect("root may choose pids");
+        std::fs::write(LAST_PID, (pid - 1).to_string()).expect("root may choose pids");
         // Someone else may have been quicker: then nobody of ours has lived, and it is tried again.
         let mut child = Command::new("/bin/sh");
         child.args(["-c", &format!("[ $$ = {pid} ] || exit 99; exec {PAGES} run '{list}'")]);

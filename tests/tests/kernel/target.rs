@@ -147,3 +147,18 @@ fn a_path_never_takes_a_stranger_for_its_own() {
     let summary = memtrace.interrupt().summary();
     assert_eq!(summary.processes().len(), 0, "{summary:#}");
 }
+
+#[test]
+fn a_full_target_set_says_how_many_it_left_out() {
+    // Three alive at once: the command, its child, and the child's child.
+    let list = "mmap 0p 8p; write 0p 8p; madvise 0p 4p dontneed; spawn 1 spawn 1 ping";
+    let ended = Memtrace::run(&["stat", "-o", "json", "--max-targets", "2", "--", PAGES, "run", list]);
+    let summary = ended.summary();
+    assert_eq!(summary.processes().len(), 2, "{summary:#}");
+    let notes = summary["notes"].as_array().expect("notes");
+    let said = notes
+        .iter()
+        .any(|note| note.as_str().is_some_and(|n| n.starts_with("1 process") && n.contains("--max-targets")));
+    assert!(said, "{notes:?}");
+    assert_eq!((&summary["account"]["lost"], &summary["account"]["read_failed"]), (&json!(1), &json!(1)));
+}

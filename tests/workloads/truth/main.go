@@ -54,6 +54,8 @@ var (
 	line  = make([]byte, 0, 4096)
 	smaps = make([]byte, 16<<10)
 	freed = []byte(`{"command":"freeosmemory"}` + "\n")
+
+	rollupFile int
 )
 
 // memstats answers by itself: the kernel's figures first, the runtime's last.
@@ -113,16 +115,11 @@ func rollup(text []byte, name string) int64 {
 	return kilobytes * 1024
 }
 
-// readRollup reads smaps_rollup without allocating; empty when that fails.
+// readRollup reads smaps_rollup without allocating (an open would, for the path); empty when that fails.
 func readRollup(buffer []byte) []byte {
-	fd, err := syscall.Open("/proc/self/smaps_rollup", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = syscall.Close(fd) }()
 	size := 0
 	for size < len(buffer) {
-		n, err := syscall.Read(fd, buffer[size:])
+		n, err := syscall.Pread(rollupFile, buffer[size:], int64(size))
 		if n <= 0 || err != nil {
 			break
 		}
@@ -151,22 +148,23 @@ func run(command string, argument int, answer map[string]any) {
 }
 
 func main() {
+	rollupFile, _ = syscall.Open("/proc/self/smaps_rollup", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	out := json.NewEncoder(os.Stdout)
 	_ = out.Encode(map[string]any{"ready": true, "pid": os.Getpid(), "go_version": runtime.Version()})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		// Nothing between the last madvise and a later memstats may take a span: no allocation, not even for the answer.
-		if string(lines.Bytes()) == "freeosmemory" {
+		// These two allocate nothing, not even for the line and the answer: the heap they leave is the heap they tell.
+		switch string(lines.Bytes()) {
+		case "memstats":
+			memstats()
+			continue
+		case "freeosmemory":
 			debug.FreeOSMemory()
 			_, _ = os.Stdout.Write(freed)
 			continue
 		}
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 {
-			continue
-		}
-		if fields[0] == "memstats" {
-			memstats()
 			continue
 		}
 		answer := map[string]any{"command": fields[0]}
