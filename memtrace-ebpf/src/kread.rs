@@ -17,6 +17,13 @@ pub fn kernel<T: Pod>(address: u64) -> Option<T> {
     (failed == 0).then_some(value)
 }
 
+/// Reads a `T` at a kernel address to where there is room for it.
+#[inline(always)]
+pub fn kernel_into<T: Pod>(to: &mut T, address: u64) -> bool {
+    // SAFETY: as in `kernel`.
+    unsafe { generated::bpf_probe_read_kernel((&raw mut *to).cast(), size_of::<T>() as u32, address as *const _) == 0 }
+}
+
 /// Reads the kernel pointer at `base + offset`; a null pointer or an absent offset is `None`.
 #[inline(always)]
 pub fn pointer(base: u64, offset: u32) -> Option<u64> {
@@ -56,10 +63,20 @@ pub fn user<T: Pod>(address: u64) -> Option<T> {
     (failed == 0).then_some(value)
 }
 
-/// The six Go counters of the current process.
+/// The six Go counters of the current process, to where they are wanted: zeros when they cannot be read.
 #[inline(always)]
-pub fn go_counters(address: u64) -> Option<[u64; GO_COUNTERS]> {
-    if address == 0 { None } else { user(address) }
+pub fn go_counters(to: &mut [u64; GO_COUNTERS], address: u64) -> bool {
+    if address != 0 {
+        // SAFETY: as in `user`.
+        let failed = unsafe {
+            generated::bpf_probe_read_user((&raw mut *to).cast(), size_of_val(to) as u32, address as *const _)
+        };
+        if failed == 0 {
+            return true;
+        }
+    }
+    *to = [0; GO_COUNTERS];
+    false
 }
 
 /// A field of a classic tracepoint's context. Through the helper, since the verifier allows no direct access at an offset

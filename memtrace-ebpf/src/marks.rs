@@ -2,7 +2,7 @@
 //!
 //! The chunk functions are global BPF functions: verified once each, however often a range loop calls them.
 use crate::kread;
-use crate::maps::{self, Chunk};
+use crate::maps::{self, Chunk, Scratch};
 use crate::pagetable::{self, Upper};
 use crate::range::{Pages, Piece};
 use crate::{shared, strides, tables};
@@ -95,28 +95,34 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
     if last < first {
         return 0;
     }
-    let Some(scratch) = maps::scratch() else { return 0 };
-    let pages = last - first + 1;
-    let all = if pgd == 0 {
-        true
-    } else {
+    let Some(Scratch { entries, words: [pages, first_page, all, count], .. }) = maps::scratch() else { return 0 };
+    shared::store(pages, last - first + 1);
+    shared::store(first_page, first);
+    // All ones where every page is resident whatever `entries` say.
+    shared::store(all, u64::MAX);
+    shared::store(count, last - first + 1);
+    if pgd != 0 {
         match tables::last_level(pgd, chunk * CHUNK_PAGES as u64 * 4096) {
             Upper::Nothing => return 0,
-            Upper::Huge => true,
+            Upper::Huge => {}
             Upper::Table(table) => {
-                if !kread::kernel_entries(&mut scratch.entries, pages as u32, table + first * 8) {
+                let n = shared::load(pages);
+                if !kread::kernel_entries(entries, n as u32, table + shared::load(first_page) * 8) {
                     return 0;
                 }
-                false
+                shared::store(all, 0);
+                shared::store(count, count_resident(entries, n));
             }
         }
-    };
-    // No branch in the loops below but their end: each would be another state for the verifier at each turn.
-    let resident = if all { pages } else { count_resident(&scratch.entries, pages) };
+    }
+    // From memory: whichever way it came here, the verifier knows the same of these, and so goes on only once. For the
+    // same reason no loop has a branch but its end: each would be another state at each turn.
+    let resident = shared::load(count);
     if resident == 0 || mark == 0 {
         return resident;
     }
     let Some(marks) = maps::chunk_or_new(&Owner::key(owner, chunk)) else { return resident };
+    let (pages, first, all) = (shared::load(pages), shared::load(first_page), shared::load(all));
     let mut unseen = 0;
     for k in 0..CHUNK_PAGES as u64 {
         if k >= pages {
@@ -124,12 +130,8 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
         }
         let slot = &mut marks[((first + k) & 511) as usize];
         let old = *slot;
-        // All ones where the page is resident; hidden, or the compiler makes a branch of it.
-        let here = core::hint::black_box(if all {
-            u64::MAX
-        } else {
-            pagetable::resident_bit(scratch.entries[(k & 511) as usize]).wrapping_neg()
-        });
+        // Hidden, or the compiler makes a branch of it.
+        let here = core::hint::black_box(all | pagetable::resident_bit(entries[(k & 511) as usize]).wrapping_neg());
         unseen += bit(old & here);
         *slot = old ^ ((old ^ mark) & here);
     }
@@ -160,9 +162,12 @@ fn bit(n: u64) -> u64 {
 pub extern "C" fn clear_chunk(chunk: u64, relative: u64, owner: u64, only: u64) -> u64 {
     let key = Owner::key(owner, chunk);
     let Piece { first, last } = Piece::within(relative);
+    let Some(Scratch { words: [first_page, last_page, ..], .. }) = maps::scratch() else { return 0 };
+    // As in `mark_chunk`.
+    let (first, last) = (shared::launder(first_page, first), shared::launder(last_page, last));
     let Some(marks) = maps::chunk(&key) else { return 0 };
     let cleared = take_all(marks, first, last, only);
-    if only == 0 && first == 0 && last == CHUNK_PAGES as u64 - 1 {
+    if only == 0 && shared::load(first_page) == 0 && shared::load(last_page) == CHUNK_PAGES as u64 - 1 {
         maps::remove_chunk(&key);
     }
     cleared

@@ -50,9 +50,15 @@ fn atomic(mm: u64) -> Option<i64> {
 
 #[inline(always)]
 fn percpu(mm: u64) -> Option<i64> {
+    if param!(mm.cpus) > MAX_CPUS {
+        return None;
+    }
     let base = mm.wrapping_add(param!(mm.rss_stat) as u64);
     if param!(mm.percpu_counter_size) == COUNTER_BYTES {
-        let raw: [u64; MEMBERS * 5] = kread::kernel(base)?;
+        let raw = &mut maps::scratch()?.counters;
+        if !kread::kernel_into(raw, base) {
+            return None;
+        }
         let at = |member: u32, offset: u32| raw[((member & 3) * 5 + (offset / 8) % 5) as usize];
         let (file, anon, shmem) = (param!(mm.member_file), param!(mm.member_anon), param!(mm.member_shmem));
         let count = param!(mm.percpu_counter_count);

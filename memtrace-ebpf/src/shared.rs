@@ -1,7 +1,7 @@
 //! Words in map memory that several CPUs write.
 use core::intrinsics::AtomicOrdering;
 
-/// Reads a shared counter that other CPUs add to.
+/// Reads a word that others write, or of which the verifier shall know nothing.
 #[inline(always)]
 pub fn load(counter: &u64) -> u64 {
     // SAFETY: aligned map memory.
@@ -32,12 +32,17 @@ pub fn take_racy(mark: &mut u64) -> u64 {
     taken
 }
 
-/// Stores a pointer and loads it back as a number: a map value holds no pointers for the verifier.
+/// Stores a word to be [`load`]ed again.
+#[inline(always)]
+pub fn store(cell: &mut u64, value: u64) {
+    // SAFETY: plain map memory; volatile so that the compiler does not see through it.
+    unsafe { core::ptr::write_volatile(cell, value) };
+}
+
+/// Stores a word and loads it back as a number like any other: the verifier does not follow what is in a map. Makes a
+/// number of a pointer, and one state of the many in which a loop ends.
 #[inline(always)]
 pub fn launder(cell: &mut u64, value: u64) -> u64 {
-    // SAFETY: plain map memory; volatile so that the compiler does not see through it.
-    unsafe {
-        core::ptr::write_volatile(cell, value);
-        core::ptr::read_volatile(cell)
-    }
+    store(cell, value);
+    load(cell)
 }

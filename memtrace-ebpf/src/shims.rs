@@ -92,6 +92,13 @@ pub fn fault_host(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// The same for kernels before 5.12.
+#[raw_tracepoint]
+pub fn fault_host_old(ctx: RawTracePointContext) -> i32 {
+    fault::fault(ctx.arg(0), fault::FIRST, shared::take_racy);
+    0
+}
+
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

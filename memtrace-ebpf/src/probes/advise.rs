@@ -85,12 +85,13 @@ pub fn exit(ctx: &TracePointContext) {
         slot.tid = 0;
         return count(Hook::Advise, Outcome::Filtered);
     }
-    let go = kread::go_counters(slot.go_counters);
-    let about = call::about(slot, &done, kind::ADVISE, go.is_some());
+    let about = call::about(slot, &done, kind::ADVISE);
     let stack_id = call::stack(ctx.as_ptr());
     emit::event(Hook::Advise, |record: &mut AdviseRecord| {
         record.header = about.header(size_of::<AdviseRecord>());
-        call::fill(&mut record.call, slot, &done, &go, stack_id);
+        if call::fill(&mut record.call, slot, &done, stack_id) {
+            record.header.flags |= flags::GO;
+        }
         record.advice = advice;
         record.process = (op == PROCESS_ADVISE) as u32;
     });

@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use memtrace_common::UNKNOWN;
 use memtrace_common::header::flags;
 use memtrace_common::names::Hook;
-use memtrace_common::records::{Call, GO_COUNTERS};
+use memtrace_common::records::Call;
 use memtrace_common::target::SELF_TEST;
 use memtrace_common::target::flags::THREADS;
 
@@ -137,15 +137,14 @@ pub fn pages(address: u64, length: u64) -> Option<Pages> {
 }
 
 #[inline(always)]
-pub fn about(slot: &InFlight, done: &Done, kind: u16, go: bool) -> About {
+pub fn about(slot: &InFlight, done: &Done, kind: u16) -> About {
     let (tgid, tid) = kread::current_ids();
-    let flags = done.flags | if go { flags::GO } else { 0 };
-    About { kind, tgid, tid, target: slot.target, t_ns: done.t_ns, flags }
+    About { kind, tgid, tid, target: slot.target, t_ns: done.t_ns, flags: done.flags }
 }
 
-/// Fills the common part of a record.
+/// Fills the common part of a record; whether Go's counters are in it.
 #[inline(always)]
-pub fn fill(call: &mut Call, slot: &InFlight, done: &Done, go: &Option<[u64; GO_COUNTERS]>, stack_id: i64) {
+pub fn fill(call: &mut Call, slot: &InFlight, done: &Done, stack_id: i64) -> bool {
     call.address = slot.address;
     call.length = page_align(slot.length, param!(mm.page_shift));
     call.result = done.result;
@@ -154,11 +153,8 @@ pub fn fill(call: &mut Call, slot: &InFlight, done: &Done, go: &Option<[u64; GO_
     call.rss_after_pages = done.rss_after;
     call.resident_pages = slot.resident;
     call.freed_pages = if param!(switches.exact) == 1 { slot.freed } else { UNKNOWN };
-    match go {
-        Some(counters) => call.go = *counters,
-        None => call.go = [0; GO_COUNTERS],
-    }
     call.stack_id = stack_id;
+    kread::go_counters(&mut call.go, slot.go_counters)
 }
 
 /// Whether records of `kind` about this many bytes are wanted.

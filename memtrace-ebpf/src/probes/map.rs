@@ -8,6 +8,7 @@ use crate::target::observed;
 use crate::{kread, maps, param};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::programs::TracePointContext;
+use memtrace_common::header::flags;
 use memtrace_common::kind;
 use memtrace_common::names::Hook;
 use memtrace_common::records::{MapRecord, map_op};
@@ -65,12 +66,13 @@ pub fn exit(ctx: &TracePointContext) {
         slot.tid = 0;
         return count(Hook::Map, Outcome::Filtered);
     }
-    let go = kread::go_counters(slot.go_counters);
-    let about = call::about(slot, &done, kind::MAP, go.is_some());
+    let about = call::about(slot, &done, kind::MAP);
     let stack_id = call::stack(ctx.as_ptr());
     emit::event(Hook::Map, |record: &mut MapRecord| {
         record.header = about.header(size_of::<MapRecord>());
-        call::fill(&mut record.call, slot, &done, &go, stack_id);
+        if call::fill(&mut record.call, slot, &done, stack_id) {
+            record.header.flags |= flags::GO;
+        }
         record.op = op;
         record.pad = 0;
         record.new_length = 0;

@@ -53,23 +53,17 @@ fn oom_kill(victim: u64, tgid: u32, tid: u32, target: u32) {
     let (allocator_tgid, _) = kread::current_ids();
     let (cgroup_v1_id, cgroup_v2_id) = task::cgroup_ids(victim);
     // The victim's memory can be read only when it is the one that asked for more.
-    let go = if allocator_tgid == tgid { counters_of(tgid) } else { None };
-    let flags = if go.is_some() { flags::GO } else { 0 };
-    let about = About { kind: kind::OOM, tgid, tid, target, t_ns: kread::now(), flags };
+    let go_counters = if allocator_tgid == tgid { maps::target(tgid).map_or(0, |t| t.go_counters) } else { 0 };
+    let about = About { kind: kind::OOM, tgid, tid, target, t_ns: kread::now(), flags: 0 };
     emit::urgent(Hook::SigGenerate, |record: &mut OomRecord| {
         record.header = about.header(size_of::<OomRecord>());
         blank(record, allocator_tgid, oom_op::KILL);
         record.cgroup_v1_id = cgroup_v1_id;
         record.cgroup_v2_id = cgroup_v2_id;
-        if let Some(counters) = go {
-            record.go = counters;
+        if kread::go_counters(&mut record.go, go_counters) {
+            record.header.flags |= flags::GO;
         }
     });
-}
-
-#[inline(always)]
-fn counters_of(tgid: u32) -> Option<[u64; GO_COUNTERS]> {
-    kread::go_counters(maps::target(tgid)?.go_counters)
 }
 
 #[inline(always)]

@@ -35,6 +35,14 @@ pub enum When {
     Exact,
     /// Only during start-up.
     StartUp,
+    /// Only during start-up, where RSS is counted by CPU.
+    StartUpPercpu,
+}
+
+impl When {
+    pub const fn start_up(self) -> bool {
+        matches!(self, When::StartUp | When::StartUpPercpu)
+    }
 }
 
 /// What bystanders (processes that are no targets) pay while a program is attached.
@@ -130,7 +138,7 @@ pub const PROGRAMS: [Program; 26] = [
     required(raw("task_exec", "task", "sched_process_exec")),
     required(raw("task_exit", "task", "sched_process_exit")),
     paid(raw("page_free", "exact", "mm_page_free"), When::Exact, Bystander::FreedPage, 75),
-    Program { when: When::StartUp, ..enter("calib_cpus", "advise", "sys_enter_madvise") },
+    Program { when: When::StartUpPercpu, ..enter("calib_cpus", "advise", "sys_enter_madvise") },
     Program { when: When::StartUp, ..enter("calib_map", "advise", "sys_enter_madvise") },
 ];
 

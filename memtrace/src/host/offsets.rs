@@ -247,6 +247,10 @@ pub fn params(btf: &Btf, formats: &impl Formats, machine: Machine, switches: Swi
         Some(id) => params.cgroup.memory_subsys = id,
         None => missing.push(Missing { what: "memory_cgrp_id", needed_by: NOBODY, loses: "v1 memory cgroup ids" }),
     }
+    if btf.enum_value("bpf_func_id", "BPF_FUNC_map_lookup_percpu_elem").is_none() {
+        let what = "bpf_func_id.map_lookup_percpu_elem";
+        missing.push(Missing { what, needed_by: &["calib_cpus"], loses: "" });
+    }
     missing.extend(fill_syscalls(formats, &mut params));
     for row in &EVENTS {
         let format = formats.format(row.category, row.event);

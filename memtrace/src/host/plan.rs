@@ -2,8 +2,8 @@
 use super::catalog::{Bystander, Hook, PROGRAMS, Program, When};
 use super::facts::{Access, Facts};
 use super::offsets::Missing;
-use super::rss::{RssPlan, rss_plan};
-use memtrace_common::params::Params;
+use super::rss::{NO_PERCPU, RssMethod, RssPlan, rss_plan};
+use memtrace_common::params::{Params, rss_mode};
 
 /// What is asked of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl ProbePlan {
 
     /// Load and attach it for the run (start-up programs are not part of the run).
     pub fn attach(&self) -> bool {
-        self.wanted && self.obstacle.is_none() && self.program.when != When::StartUp
+        self.wanted && self.obstacle.is_none() && !self.program.when.start_up()
     }
 }
 
@@ -121,6 +121,13 @@ impl Plan {
             FaultHook::WholeHost if name == "fault_host" => FaultHook::None,
             hook => hook,
         };
+    }
+
+    /// What the calibration found: without every CPU's offset RSS is not read.
+    pub fn calibrated(&mut self, cpus: u64) {
+        if self.rss.method == RssMethod::Percpu && cpus == 0 {
+            self.rss = NO_PERCPU;
+        }
     }
 
     /// What processes that are no targets pay while the plan runs: (per what, ns).
@@ -270,6 +277,7 @@ pub fn plan(facts: &Facts, params: &Params, missing: &[Missing], want: &Want) ->
     };
     let wanted = |when: When| match when {
         When::Always | When::StartUp => true,
+        When::StartUpPercpu => params.mm.rss_mode == rss_mode::PERCPU,
         // Where neither can run, the one asked for stands in the plan with its reason.
         When::TaskFaults => want.faults && fault_hook != FaultHook::WholeHost,
         When::HostFaults => fault_hook == FaultHook::WholeHost,

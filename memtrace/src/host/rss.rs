@@ -6,8 +6,6 @@ use memtrace_common::params::{ABSENT, Params, rss_mode};
 pub enum RssMethod {
     /// Since 6.2: the counter's common part and every CPU's part.
     Percpu,
-    /// Since 6.2, common part only: each CPU may hold back up to a batch of pages.
-    PercpuCommon,
     /// Up to 6.1: the atomic counter and what the calling thread has not yet added.
     Atomic,
     /// The counters cannot be read: no `unmapped_bytes`.
@@ -18,7 +16,6 @@ impl RssMethod {
     pub fn as_str(self) -> &'static str {
         match self {
             RssMethod::Percpu => "percpu",
-            RssMethod::PercpuCommon => "percpu_common",
             RssMethod::Atomic => "atomic",
             RssMethod::None => "none",
         }
@@ -34,10 +31,12 @@ pub struct RssPlan {
     pub error_bytes: Option<u64>,
 }
 
-/// `percpu_counter_batch` of lib/percpu_counter.c: max(32, 2 × online CPUs), in pages.
-fn batch_pages(cpus: u32) -> u64 {
-    u64::from(cpus).saturating_mul(2).max(32)
-}
+/// The common part alone would be off by a batch of pages for every CPU: no figure is better than that one.
+pub const NO_PERCPU: RssPlan = RssPlan {
+    method: RssMethod::None,
+    reason: "percpu_counter, and this kernel hides where each CPU's part lies: RSS is not read",
+    error_bytes: None,
+};
 
 /// `TASK_RSS_EVENTS_THRESH` of mm/memory.c: a thread adds its part to the counter after so many faults.
 const CACHED_PAGES: u64 = 64;
@@ -50,11 +49,7 @@ pub fn rss_plan(params: &Params, page_bytes: u64) -> RssPlan {
             reason: "percpu_counter with every CPU's part; per-CPU offsets learnt from a map of our own",
             error_bytes: Some(0),
         },
-        rss_mode::PERCPU => RssPlan {
-            method: RssMethod::PercpuCommon,
-            reason: "percpu_counter, common part only: this kernel hides where each CPU's part lies",
-            error_bytes: Some(batch_pages(mm.cpus) * u64::from(mm.cpus) * page_bytes),
-        },
+        rss_mode::PERCPU => NO_PERCPU,
         rss_mode::ATOMIC if params.task.rss_cache != ABSENT => RssPlan {
             method: RssMethod::Atomic,
             reason: "atomic counter and the calling thread's own part",
@@ -84,7 +79,7 @@ mod tests {
     fn each_shape_has_its_method_and_error() {
         let cases = [
             (rss_mode::PERCPU, 24, ABSENT, RssMethod::Percpu, Some(0)),
-            (rss_mode::PERCPU, ABSENT, ABSENT, RssMethod::PercpuCommon, Some(32 * 2 * 4096)),
+            (rss_mode::PERCPU, ABSENT, ABSENT, RssMethod::None, None),
             (rss_mode::ATOMIC, 24, 300, RssMethod::Atomic, Some(0)),
             (rss_mode::ATOMIC, 24, ABSENT, RssMethod::Atomic, Some(64 * 4096)),
             (rss_mode::NONE, 24, ABSENT, RssMethod::None, None),
@@ -95,6 +90,5 @@ mod tests {
             let plan = rss_plan(&params, 4096);
             assert_eq!((plan.method, plan.error_bytes), (method, error));
         }
-        assert_eq!(batch_pages(64), 128);
     }
 }

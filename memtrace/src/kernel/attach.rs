@@ -1,13 +1,18 @@
 //! Programs to their hooks, one verdict each.
 use super::{Kernel, KernelError};
 use crate::host::catalog::{Hook, Program};
-use aya::programs::links::FdLink;
-use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::perf_event::{PerfEventConfig, PerfEventLink, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::raw_trace_point::RawTracePointLink;
+use aya::programs::trace_point::TracePointLink;
 use aya::programs::{PerfEvent, ProgramError, RawTracePoint, TracePoint};
+use std::time::Instant;
 
 /// Fault programs: for a thread's first event and for one it may have beside an inherited one; the second row is for
 /// kernels without fetching atomics (before 5.12).
 const FAULT_PROGRAMS: [[&str; 2]; 2] = [["fault_task", "fault_late"], ["fault_task_old", "fault_late_old"]];
+
+/// The same where one hook sees all.
+const HOST_FAULT_PROGRAMS: [&str; 2] = ["fault_host", "fault_host_old"];
 
 /// Both software events that say a fault was handled: counted after the page is there (mm_account_fault).
 const FAULT_EVENTS: [SoftwareEvent; 2] = [SoftwareEvent::PageFaultsMin, SoftwareEvent::PageFaultsMaj];
@@ -15,14 +20,28 @@ const FAULT_EVENTS: [SoftwareEvent; 2] = [SoftwareEvent::PageFaultsMin, Software
 impl Kernel {
     /// Loads and attaches one program of the catalogue. The error says in one line what the kernel objected to.
     pub fn attach(&mut self, program: &'static Program) -> Result<(), String> {
+        log::debug!("{}: loading", program.name);
+        let began = Instant::now();
         let link = match program.hook {
             Hook::Tracepoint { category, name } => self.attach_tracepoint(program.object, category, name),
+            Hook::RawTracepoint { name } if program.name == "fault_host" => {
+                self.attach_raw(HOST_FAULT_PROGRAMS[usize::from(!self.fetching_atomics)], name)
+            }
             Hook::RawTracepoint { name } => self.attach_raw(program.object, name),
             // Loaded now, so that a refusal is known; attached per target.
             Hook::TaskPageFaults => return self.load_fault_program().map_err(one_line),
         };
         self.links.entry(program.name).or_default().push(link.map_err(one_line)?);
+        self.tell(program, began);
         Ok(())
+    }
+
+    /// What a program cost to get in.
+    fn tell(&self, program: &Program, began: Instant) {
+        let info = self.ebpf.program(program.object).and_then(|p| p.info().ok());
+        // Known since 5.16.
+        let turns = info.and_then(|i| i.verified_instruction_count()).unwrap_or(0);
+        log::debug!("{}: attached in {:?}, {turns} instructions verified", program.name, began.elapsed());
     }
 
     /// Ends a program's attachments.
@@ -30,18 +49,23 @@ impl Kernel {
         self.links.remove(name);
     }
 
-    fn attach_tracepoint(&mut self, program: &'static str, category: &str, name: &str) -> Result<FdLink, AttachError> {
+    fn attach_tracepoint(
+        &mut self,
+        program: &'static str,
+        category: &str,
+        name: &str,
+    ) -> Result<Attached, AttachError> {
         let p: &mut TracePoint = self.program(program)?.try_into()?;
         loaded(p.load())?;
         let id = p.attach(category, name)?;
-        Ok(p.take_link(id)?.try_into()?)
+        Ok(Attached::Tracepoint(p.take_link(id)?))
     }
 
-    fn attach_raw(&mut self, program: &'static str, name: &str) -> Result<FdLink, AttachError> {
+    fn attach_raw(&mut self, program: &'static str, name: &str) -> Result<Attached, AttachError> {
         let p: &mut RawTracePoint = self.program(program)?.try_into()?;
         p.load()?;
         let id = p.attach(name)?;
-        Ok(p.take_link(id)?.into())
+        Ok(Attached::Raw(p.take_link(id)?))
     }
 
     fn load_fault_program(&mut self) -> Result<(), AttachError> {
@@ -54,14 +78,14 @@ impl Kernel {
 
     /// Page-fault events for one thread, inherited by the threads and children it makes. `late`: it may have inherited
     /// one already.
-    pub(super) fn attach_faults(&mut self, tid: u32, late: bool) -> Result<Vec<FdLink>, AttachError> {
+    pub(super) fn attach_faults(&mut self, tid: u32, late: bool) -> Result<Vec<Attached>, AttachError> {
         let name = self.fault_programs()[usize::from(late)];
         let p: &mut PerfEvent = self.program(name)?.try_into()?;
         let mut links = Vec::with_capacity(FAULT_EVENTS.len());
         for event in FAULT_EVENTS {
             let scope = PerfEventScope::OneProcess { pid: tid, cpu: None };
             let id = p.attach(PerfEventConfig::Software(event), scope, SamplePolicy::Period(1), true)?;
-            links.push(p.take_link(id)?.try_into()?);
+            links.push(Attached::Event(p.take_link(id)?));
         }
         Ok(links)
     }
@@ -80,14 +104,21 @@ fn loaded(result: Result<(), ProgramError>) -> Result<(), ProgramError> {
     if matches!(result, Err(ProgramError::AlreadyLoaded)) { Ok(()) } else { result }
 }
 
+/// One attachment; ends when dropped. Not aya's `FdLink`: perf events are links only since 5.15.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for the sake of its drop")]
+pub(super) enum Attached {
+    Tracepoint(TracePointLink),
+    Raw(RawTracePointLink),
+    Event(PerfEventLink),
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
     #[error("{0}")]
     Object(KernelError),
     #[error("{0}")]
     Program(#[from] ProgramError),
-    #[error("{0}")]
-    Link(#[from] aya::programs::links::LinkError),
 }
 
 /// The innermost cause, and of a verifier's log only its last words.

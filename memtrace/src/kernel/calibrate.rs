@@ -1,9 +1,10 @@
 //! Asks the kernel, at start-up, for what its hidden data symbols would say: see memtrace-ebpf `probes::calibrate`.
 use super::{Kernel, KernelError, map_error};
-use crate::host::catalog::{PROGRAMS, When};
+use crate::host::catalog::PROGRAMS;
 use crate::host::plan::Plan;
 use memtrace_common::host::Host;
 use memtrace_common::names::map;
+use std::fmt;
 
 /// What was learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,16 @@ pub struct Calibration {
     /// Where the kernel maps physical memory; `None`: page tables cannot be read here, so residency is not counted page
     /// by page.
     pub direct_map: Option<u64>,
+}
+
+impl fmt::Display for Calibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.direct_map {
+            Some(base) => write!(f, "direct map at {base:#x}")?,
+            None => write!(f, "no direct map found")?,
+        }
+        write!(f, ", offsets of {} CPUs", self.cpus)
+    }
 }
 
 impl Kernel {
@@ -25,9 +36,9 @@ impl Kernel {
     ) -> Result<(), KernelError> {
         let host = Host { calibrate_tgid: child.into(), ..Host::default() };
         self.host_map()?.set(0, host, 0).map_err(map_error(map::HOST))?;
-        let start_up: Vec<_> = PROGRAMS.iter().filter(|p| p.when == When::StartUp).collect();
+        let start_up: Vec<_> = PROGRAMS.iter().filter(|p| p.when.start_up()).collect();
         for program in &start_up {
-            if plan.probe(program.name).is_some_and(|p| p.obstacle.is_none())
+            if plan.probe(program.name).is_some_and(|p| p.wanted && p.obstacle.is_none())
                 && let Err(why) = self.attach(program)
             {
                 plan.mark_broken(program.name, why);
@@ -42,6 +53,8 @@ impl Kernel {
         map.set(0, Host { calibrate_tgid: 0, ..host }, 0).map_err(map_error(map::HOST))?;
         self.calibration =
             Calibration { cpus: host.cpus_found, direct_map: Some(host.direct_map).filter(|base| *base != 0) };
+        plan.calibrated(self.calibration.cpus);
+        log::info!("calibration: {}", self.calibration);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The object into the kernel: maps sized, parameters set, nothing attached yet.
 use super::{Calibration, Kernel, KernelError};
 use crate::host::plan::{FaultHook, Plan};
-use aya::EbpfLoader;
+use aya::{EbpfLoader, VerifierLogLevel};
 use memtrace_common::names::map;
 use memtrace_common::params::{self, Params};
 use memtrace_common::target::SELF_TEST;
@@ -68,6 +68,9 @@ pub fn load(
         .map_max_entries(map::FAULTS, if faults { sizes.targets } else { 1 })
         .map_max_entries(map::CHUNKS, if faults { sizes.chunks } else { 1 })
         .map_max_entries(map::STACKS, if params.switches.stacks == 1 { STACKS } else { 1 })
+        // The last words of a refusal, not every state on the way there: before 6.4 the kernel needs minutes and the
+        // loader a dozen tries to get that into a buffer.
+        .verifier_log_level(VerifierLogLevel::STATS)
         .load(OBJECT)?;
     Ok(Kernel {
         ebpf,

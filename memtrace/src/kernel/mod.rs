@@ -9,7 +9,6 @@ mod targets;
 
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf, StackTraceMap};
-use aya::programs::links::FdLink;
 use aya_log::EbpfLogger;
 use memtrace_common::counters::ProgramCounters;
 use memtrace_common::names::{HOOKS, map};
@@ -17,6 +16,8 @@ use std::collections::HashMap;
 
 use crate::account::ProgramAccount;
 use crate::host::plan::FaultHook;
+
+use attach::Attached;
 
 pub use calibrate::Calibration;
 pub use known_calls::{CHILD_ARGUMENT, child_main};
@@ -45,9 +46,9 @@ pub enum KernelError {
 pub struct Kernel {
     ebpf: Ebpf,
     /// Host-wide attachments, by program name.
-    links: HashMap<&'static str, Vec<FdLink>>,
+    links: HashMap<&'static str, Vec<Attached>>,
     /// Page-fault events, by tgid.
-    fault_links: HashMap<u32, Vec<FdLink>>,
+    fault_links: HashMap<u32, Vec<Attached>>,
     fault_hook: FaultHook,
     /// BPF_ATOMIC with BPF_FETCH (5.12).
     fetching_atomics: bool,
@@ -136,7 +137,7 @@ impl Kernel {
     /// Ends every attachment; the maps stay readable. Each end waits for the kernel's readers, so they wait side by side.
     pub fn detach(&mut self) {
         self.fault_links.clear();
-        let links: Vec<FdLink> = self.links.drain().flat_map(|(_, links)| links).collect();
+        let links: Vec<Attached> = self.links.drain().flat_map(|(_, links)| links).collect();
         std::thread::scope(|scope| {
             for link in links {
                 scope.spawn(move || drop(link));

@@ -3,6 +3,7 @@ use crate::config::{Session, Targets};
 use crate::error::Error;
 use crate::host::Host;
 use crate::host::plan::{Plan, Want};
+use crate::host::rss::RssMethod;
 use crate::kernel::{self, Kernel, Proof, Rings, Stacks};
 use memtrace_common::params::Switches;
 
@@ -43,6 +44,9 @@ pub(super) fn start(session: &Session, filter: Filter) -> Result<Started, Error>
         if let Some(o) = &probe.obstacle {
             log::warn!("{}: {}", probe.program.name, o.reason);
         }
+    }
+    if plan.rss.method == RssMethod::None {
+        log::warn!("no unmapped bytes: {}", plan.rss.reason);
     }
     Ok(Started { kernel, rings, stacks, proof, host })
 }

@@ -101,6 +101,20 @@ fn kernel_5_10_has_the_atomic_counters() {
 }
 
 #[test]
+fn the_calibration_is_for_those_who_need_it() {
+    let lack = [Missing { what: "a helper", needed_by: &["calib_cpus"], loses: "" }];
+    let plan_of = |mode| plan(&good(), &params_of(mode), &lack, &Want::default());
+    let old = plan_of(rss_mode::ATOMIC);
+    assert!(!old.probe("calib_cpus").unwrap().wanted && old.is_ready());
+    let mut new = plan_of(rss_mode::PERCPU);
+    assert!(new.probe("calib_cpus").unwrap().wanted && new.is_ready());
+    new.calibrated(2);
+    assert_eq!(new.rss.method, RssMethod::Percpu);
+    new.calibrated(0);
+    assert_eq!((new.rss.method, new.rss.error_bytes), (RssMethod::None, None));
+}
+
+#[test]
 fn each_obstacle_has_its_verdict_and_a_fix() {
     let none = || Facts { capabilities: Vec::new(), euid: 65534, ..good() };
     let cases = [
