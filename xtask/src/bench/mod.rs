@@ -19,7 +19,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// What a traced process, its neighbours and the ring pay for the probes (3 to 6 minutes)
+    /// What a traced process, its neighbours and the ring pay for the probes (5 to 10 minutes)
     Probes(probes::Args),
 }
 

@@ -85,7 +85,10 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     cast.company.ask("threads 1")?;
     let mut samples = Samples::default();
     for repetition in 0..args.reps {
-        let step = Step::start(&format!("repetition {}/{}", repetition + 1, args.reps), "about 40 s");
+        let step = Step::start(
+            &format!("repetition {}/{}", repetition + 1, args.reps),
+            "40 s to 2 min, longer beside other tracers",
+        );
         repeat(&mut cast, &mut samples, repetition)?;
         step.done("measured");
     }

@@ -12,8 +12,8 @@ use super::samples::Spread;
 use super::tracer::Tracer;
 use crate::progress::Step;
 
-const REPETITIONS: usize = 3;
-const MILLIS: u64 = 3000;
+const REPETITIONS: usize = 5;
+const MILLIS: u64 = 1500;
 
 /// A way to produce events: of how many processes, at which rate each (0: flat out), madvise of how many bytes. Length 0
 /// does nothing in the kernel: it is the cheapest call that is recorded.
@@ -49,50 +49,53 @@ pub(super) fn measure(cast: &mut Cast) -> Result<Vec<RingRow>> {
     let mut rows = Vec::new();
     for flood in &FLOODS {
         let step = Step::start("ring", flood.name);
+        let pids: Vec<u32> = loads(cast, flood).iter().map(|load| load.pid()).collect();
+        let tracer = Tracer::start(&["stat", "-o", "json"], &pids, false)?;
         let mut runs = Vec::new();
         for _ in 0..REPETITIONS {
-            runs.push(cast.undisturbed(STAT, |cast| run(cast, flood))?);
+            runs.push(cast.undisturbed(STAT, |cast| run(cast, flood, &tracer))?);
         }
+        let account = tracer.finish()?;
+        let count = |name: &str| account[name].as_u64().with_context(|| format!("memtrace said no {name}"));
         let spread = |of: fn(&Run) -> f64| Spread::of(&runs.iter().map(of).collect::<Vec<_>>()).context("no run");
         rows.push(RingRow {
             name: flood.name,
             repetitions: REPETITIONS,
-            events_per_second: spread(|r| r.received as f64 / r.seconds)?,
-            received: runs.iter().map(|r| r.received).sum(),
-            lost: runs.iter().map(|r| r.lost).sum(),
+            events_per_second: spread(|r| r.calls / r.seconds)?,
+            received: count("received")?,
+            lost: count("lost")?,
             consumer_cpu_ratio: spread(|r| r.cpu_seconds / r.seconds)?,
-            consumer_ns_per_event: spread(|r| r.cpu_seconds * 1e9 / r.received.max(1) as f64)?,
+            consumer_ns_per_event: spread(|r| r.cpu_seconds * 1e9 / r.calls)?,
         });
         step.done("measured");
     }
     Ok(rows)
 }
 
+fn loads<'a>(cast: &'a mut Cast, flood: &Flood) -> Vec<&'a mut Load> {
+    [&mut cast.worker, &mut cast.other].into_iter().take(flood.processes).collect()
+}
+
 struct Run {
-    received: u64,
-    lost: u64,
+    calls: f64,
     seconds: f64,
     cpu_seconds: f64,
 }
 
-fn run(cast: &mut Cast, flood: &Flood) -> Result<Run> {
-    let mut loads: Vec<&mut Load> = [&mut cast.worker, &mut cast.other].into_iter().take(flood.processes).collect();
-    let pids: Vec<u32> = loads.iter().map(|load| load.pid()).collect();
-    let tracer = Tracer::start(&["stat", "-o", "json"], &pids, false)?;
+fn run(cast: &mut Cast, flood: &Flood, tracer: &Tracer) -> Result<Run> {
+    let mut loads = loads(cast, flood);
     let before = tracer.cpu_ns();
     for load in &mut loads {
         load.order(&format!("flood {MILLIS} {} {} 1", flood.rate, flood.length))?;
     }
-    let mut seconds: f64 = 0.0;
+    let (mut calls, mut seconds): (f64, f64) = (0.0, 0.0);
     for load in &mut loads {
         let answer = load.answer()?;
-        let (_, ns) = answer.split_once(' ').context("no answer about the flood")?;
+        let (made, ns) = answer.split_once(' ').context("no answer about the flood")?;
+        calls += made.parse::<f64>()?;
         seconds = seconds.max(ns.parse::<f64>()? / 1e9);
     }
     // The drain's timer and the queue behind it.
     thread::sleep(Duration::from_millis(100));
-    let cpu_seconds = (tracer.cpu_ns() - before) as f64 / 1e9;
-    let account = tracer.finish()?;
-    let count = |name: &str| account[name].as_u64().with_context(|| format!("memtrace said no {name}"));
-    Ok(Run { received: count("received")?, lost: count("lost")?, seconds, cpu_seconds })
+    Ok(Run { calls, seconds, cpu_seconds: (tracer.cpu_ns() - before) as f64 / 1e9 })
 }
