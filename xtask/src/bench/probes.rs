@@ -16,7 +16,7 @@ use crate::{paths, proc};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Repetitions; everything is measured once in each, and medians are shown
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     reps: u32,
     /// Only the costs per call and per page, not the ring
     #[arg(long)]
@@ -44,9 +44,9 @@ const TOUCHES: [&str; 3] = [FRESH, BESIDE, AGAIN];
 fn order(measure: &str) -> &'static str {
     match measure {
         GETPPID => "getppid 2000000",
-        FRESH => "touch 65536 4 fresh",
-        BESIDE => "touch 65536 4 beside",
-        AGAIN => "touch 65536 4 again",
+        FRESH => "touch 65536 3 fresh",
+        BESIDE => "touch 65536 3 beside",
+        AGAIN => "touch 65536 3 again",
         _ => "madvise 1000000",
     }
 }
@@ -145,7 +145,7 @@ impl Cast {
     /// Measures while nobody else on the host comes or goes with a tracer of this kind; waits for that, though not
     /// for ever.
     pub(super) fn undisturbed<T>(&mut self, setup: &str, mut work: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
-        const ATTEMPTS: u32 = 6;
+        const ATTEMPTS: u32 = 4;
         let ours = u64::from(setup != UNTRACED && setup != EMPTY);
         for _ in 0..ATTEMPTS {
             let before = self.wait_for_tracers(ours)?;
@@ -167,7 +167,7 @@ impl Cast {
     }
 
     fn wait_for_tracers(&mut self, wanted: u64) -> Result<(u64, u64)> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             let host = self.host()?;
             if host.1 == wanted || Instant::now() > deadline {
