@@ -3,18 +3,21 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated;
 use aya_ebpf::programs::{PerfEventContext, TracePointContext};
 use bytemuck::Pod;
+use core::mem::MaybeUninit;
 use memtrace_common::params::ABSENT;
 use memtrace_common::records::GO_COUNTERS;
 
 /// Reads a `T` at a kernel address.
 #[inline(always)]
 pub fn kernel<T: Pod>(address: u64) -> Option<T> {
-    let mut value = T::zeroed();
-    // SAFETY: the helper copies size_of::<T>() bytes or fails without a fault; T is valid for every bit pattern.
-    let failed = unsafe {
-        generated::bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const _)
-    };
-    (failed == 0).then_some(value)
+    // Not zeroed first: that would be a call to a bytewise memset, dearer than the read itself.
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes size_of::<T>() bytes, or fails without a fault; T is valid for every bit pattern.
+    unsafe {
+        let to = value.as_mut_ptr().cast();
+        let failed = generated::bpf_probe_read_kernel(to, size_of::<T>() as u32, address as *const _);
+        if failed == 0 { Some(value.assume_init()) } else { None }
+    }
 }
 
 /// Reads a `T` at a kernel address to where there is room for it.
@@ -56,11 +59,13 @@ pub fn kernel_entries(to: &mut [u64; 512], count: u32, address: u64) -> bool {
 /// Reads a `T` of the current process.
 #[inline(always)]
 pub fn user<T: Pod>(address: u64) -> Option<T> {
-    let mut value = T::zeroed();
+    let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: as in `kernel`; the helper does not fault pages in.
-    let failed =
-        unsafe { generated::bpf_probe_read_user((&raw mut value).cast(), size_of::<T>() as u32, address as *const _) };
-    (failed == 0).then_some(value)
+    unsafe {
+        let to = value.as_mut_ptr().cast();
+        let failed = generated::bpf_probe_read_user(to, size_of::<T>() as u32, address as *const _);
+        if failed == 0 { Some(value.assume_init()) } else { None }
+    }
 }
 
 /// The six Go counters of the current process, to where they are wanted: zeros when they cannot be read.

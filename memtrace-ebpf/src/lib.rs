@@ -25,6 +25,8 @@ pub mod probes;
 #[cfg(target_arch = "bpf")]
 pub mod rss;
 #[cfg(target_arch = "bpf")]
+pub mod scratch;
+#[cfg(target_arch = "bpf")]
 pub mod shared;
 #[cfg(target_arch = "bpf")]
 pub mod strides;

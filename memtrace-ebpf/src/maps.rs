@@ -2,13 +2,14 @@
 use crate::inflight::{Activity, InFlight};
 use crate::probes::fault::Last;
 use crate::probes::reclaim::Stall;
+use crate::scratch::{Chunk, Scratch};
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, StackTrace};
 use memtrace_common::counters::ProgramCounters;
 use memtrace_common::host::Host;
 use memtrace_common::names::HOOKS;
-use memtrace_common::refault::{CHUNK_PAGES, ChunkKey, FaultStats};
+use memtrace_common::refault::{ChunkKey, FaultStats};
 use memtrace_common::target::Target;
 
 /// In-flight slots; two threads whose tids are equal modulo this cannot both be inside a traced call.
@@ -47,20 +48,6 @@ static LAST_FAULT: PerCpuArray<Last> = PerCpuArray::with_max_entries(1, 0);
 static STALLS: Array<Stall> = Array::with_max_entries(CELLS, 0);
 #[map]
 static STACKS: StackTrace = StackTrace::with_max_entries(16384, 0);
-
-/// One mark per page of a chunk.
-pub type Chunk = [u64; CHUNK_PAGES];
-
-/// Room that the stack does not have (512 bytes for a whole chain of calls); per CPU, used within one program run.
-#[repr(C)]
-pub struct Scratch {
-    /// One page-table page of a chunk.
-    pub entries: Chunk,
-    /// An mm's RSS counters: four `struct percpu_counter`.
-    pub counters: [u64; 20],
-    /// Words on their way past the verifier, see `shared::launder`.
-    pub words: [u64; 4],
-}
 
 /// Zeros to insert from; never written.
 #[repr(C)]

@@ -2,9 +2,10 @@
 //!
 //! The chunk functions are global BPF functions: verified once each, however often a range loop calls them.
 use crate::kread;
-use crate::maps::{self, Chunk, Scratch};
+use crate::maps;
 use crate::pagetable::{self, Upper};
 use crate::range::{Pages, Piece};
+use crate::scratch::{Chunk, Scratch};
 use crate::{shared, strides, tables};
 use memtrace_common::refault::{CHUNK_PAGES, ChunkKey, FaultStats};
 
@@ -132,7 +133,7 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
         let old = *slot;
         // Hidden, or the compiler makes a branch of it.
         let here = core::hint::black_box(all | pagetable::resident_bit(entries[(k & 511) as usize]).wrapping_neg());
-        unseen += bit(old & here);
+        unseen += pagetable::bit(old & here);
         *slot = old ^ ((old ^ mark) & here);
     }
     resident | resident << 20 | unseen << 40
@@ -148,12 +149,6 @@ fn count_resident(entries: &Chunk, pages: u64) -> u64 {
         resident += pagetable::resident_bit(entries[(k & 511) as usize]);
     }
     resident
-}
-
-/// 1 unless `n` is 0, without a branch.
-#[inline(always)]
-fn bit(n: u64) -> u64 {
-    (n | n.wrapping_neg()) >> 63
 }
 
 /// Takes the marks of one chunk's part away; returns how many there were.
@@ -184,7 +179,7 @@ fn take_all(marks: &mut Chunk, first: u64, last: u64, only: u64) -> u64 {
         }
         let slot = &mut marks[((first + k) & 511) as usize];
         let old = *slot;
-        let hit = bit(old) & (bit(only) & bit(old ^ only) ^ 1);
+        let hit = pagetable::bit(old) & (pagetable::bit(only) & pagetable::bit(old ^ only) ^ 1);
         taken += hit;
         *slot = old & hit.wrapping_sub(1);
     }

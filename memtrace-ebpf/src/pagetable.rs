@@ -62,6 +62,12 @@ pub const fn resident_bit(entry: u64) -> u64 {
     (entry | entry >> 8) & !(entry >> 9) & 1
 }
 
+/// 1 unless `n` is 0, without a branch.
+#[inline(always)]
+pub const fn bit(n: u64) -> u64 {
+    (n | n.wrapping_neg()) >> 63
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

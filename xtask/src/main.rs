@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod ci;
 mod debian;
 mod demo;
@@ -36,6 +37,8 @@ enum Verb {
     Test,
     /// What CI runs; --quick leaves out the suites that need root
     Ci(ci::Args),
+    /// Measure what memtrace costs, as ratios within one run (root)
+    Bench(bench::Args),
     /// Check the import law and the size caps
     Tidy,
     /// Build one fully static binary into target/dist
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::main(),
         Verb::Test => suites::main(true),
         Verb::Ci(args) => ci::main(&args),
+        Verb::Bench(args) => bench::main(&args),
         Verb::Tidy => tidy::main(),
         Verb::Dist => dist::main(),
     };
