@@ -16,14 +16,14 @@ pub fn resident_pages(pid: u32, address: u64, pages: u64) -> u64 {
     entries.chunks_exact(8).filter(|entry| is_present(entry)).count() as u64
 }
 
-/// Addresses of all pages of the process that are mapped to memory.
+/// Addresses of all pages of the process that are mapped to memory of their own.
 #[track_caller]
 pub fn present_pages(pid: u32) -> HashSet<u64> {
     let maps = format!("/proc/{pid}/maps");
     let maps = fs::read_to_string(&maps).unwrap_or_else(|error| panic!("{maps}: {error}"));
     let path = format!("/proc/{pid}/pagemap");
     let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let mut present = HashSet::new();
+    let (mut present, zero) = (HashSet::new(), zero_frame());
     for line in maps.lines().filter(|line| !line.ends_with("[vsyscall]")) {
         let (start, end) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
         let hex = |text| u64::from_str_radix(text, 16).expect("an address");
@@ -31,9 +31,33 @@ pub fn present_pages(pid: u32) -> HashSet<u64> {
         let mut entries = vec![0; ((end - start) / PAGE * 8) as usize];
         file.read_exact_at(&mut entries, start / PAGE * 8).unwrap_or_else(|error| panic!("{path}: {error}"));
         let pages = entries.chunks_exact(8).zip((start..end).step_by(PAGE as usize));
-        present.extend(pages.filter(|(entry, _)| is_present(entry)).map(|(_, address)| address));
+        let memory = pages.filter(|(entry, _)| is_present(entry) && frame(entry) != zero);
+        present.extend(memory.map(|(_, address)| address));
     }
     present
+}
+
+/// The frame of the zero page, which is mapped where memory was read before it was written, and is no memory.
+fn zero_frame() -> u64 {
+    let (length, flags) = (PAGE as usize, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, read once and unmapped.
+    let entry = unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, flags, -1, 0);
+        assert_ne!(page, libc::MAP_FAILED, "a page");
+        std::hint::black_box(page.cast::<u8>().read_volatile());
+        let mut entry = [0; 8];
+        let own = File::open("/proc/self/pagemap").expect("pagemap");
+        own.read_exact_at(&mut entry, page as u64 / PAGE * 8).expect("an entry");
+        libc::munmap(page, length);
+        entry
+    };
+    assert!(is_present(&entry) && frame(&entry) != 0, "root sees frames");
+    frame(&entry)
+}
+
+/// Bits 0 to 54 of a present page.
+fn frame(entry: &[u8]) -> u64 {
+    u64::from_ne_bytes(entry.try_into().expect("8 bytes")) & ((1 << 55) - 1)
 }
 
 fn is_present(entry: &[u8]) -> bool {

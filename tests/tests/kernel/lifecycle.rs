@@ -86,18 +86,21 @@ fn a_reused_pid_is_another_process() {
     let same: Vec<&Value> = summary.processes().iter().filter(|process| process["pid"] == first).collect();
     assert_eq!(same.len(), 2, "{summary:#}");
     assert_ne!(same[0]["target"], same[1]["target"]);
-    assert!(same[0]["start_time_ns"].as_u64() < same[1]["start_time_ns"].as_u64(), "in the order of their lives");
+    let born = [0, 1].map(|n| same[n]["start_time_ns"].as_u64().unwrap_or_else(|| panic!("{:#}", same[n])));
+    assert!(born[0] < born[1], "in the order of their lives: {born:?}");
     let (one, two) = (same[0], same[1]);
-    let row = |calls: u64, unmapped: u64, refaulted: u64| {
+    let row = |calls: u64, unmapped: u64| {
         json!({
-            "exit": {"code": 0},
-            "advise": {"dontneed": {
-                "calls": calls, "unmapped_bytes": unmapped * PAGE, "refaulted_bytes": refaulted * PAGE,
-            }},
+            "exit": {"code": 0}, "advise": {"dontneed": {"calls": calls, "unmapped_bytes": unmapped * PAGE}},
         })
     };
-    assert_json(one, &row(1, 4, 0));
-    assert_json(two, &row(2, 40, 7));
+    assert_json(one, &row(1, 4));
+    assert_json(two, &row(2, 40));
+    // The first touched nothing again. Of the second it depends on when memtrace looked at it: 7 pages, or untracked.
+    let sum = |process: &Value, field: &str| process[field].as_u64().expect("bytes") / PAGE;
+    assert_eq!(sum(one, "refaulted_bytes"), 0, "{one:#}");
+    let (back, untracked) = (sum(two, "refaulted_bytes"), sum(two, "untracked_bytes"));
+    assert!(back <= 7 && (7..=40).contains(&(back + untracked)), "{two:#}");
 }
 
 /// Runs the workload once; its pid.
