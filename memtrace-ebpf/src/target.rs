@@ -26,8 +26,8 @@ pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
     if tgid == param!(switches.self_tgid) {
         return None;
     }
+    let id = new_id()?;
     let host = maps::host()?;
-    let id = new_id(host);
     if !maps::add_target(tgid, &Target { go_counters: 0, mm: 0, id, flags: target_flags }) {
         shared::add(&mut host.targets_full, 1);
         // The macro wants a context and does nothing with it.
@@ -42,11 +42,12 @@ pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
 
 /// Ids need only be unique among processes alive at once: without fetching atomics (5.10) time tells them apart.
 #[inline(always)]
-fn new_id(host: &mut memtrace_common::host::Host) -> u32 {
+pub fn new_id() -> Option<u32> {
+    let host = maps::host()?;
     shared::add(&mut host.next_target, 1);
     let n = shared::load(&host.next_target) as u32;
     // Two CPUs that adopt within the same instant must differ: the CPU number is part of the id.
-    KERNEL_IDS | (n << 10) & 0x7fff_fc00 | kread::cpu() & 0x3ff
+    Some(KERNEL_IDS | (n << 10) & 0x7fff_fc00 | kread::cpu() & 0x3ff)
 }
 
 /// Whether children are followed.

@@ -66,6 +66,15 @@ pub fn exec() {
     let task = kread::current_task();
     let id = match maps::target(tgid) {
         Some(known) => {
+            // Still to be judged: each exec is judged for itself, and user space drops only the one it has judged.
+            if known.flags & flags::PROVISIONAL != 0
+                && let Some(id) = target::new_id()
+            {
+                known.id = id;
+                if let Some(faults) = maps::faults(tgid) {
+                    faults.target = id;
+                }
+            }
             known.go_counters = 0;
             known.mm = 0;
             known.flags &= !flags::THREADS;

@@ -167,10 +167,6 @@ impl Follower {
         if verdict == Some(true) {
             return Ok(true);
         }
-        // It may have execed again by now (`sh -c 'exec app'`, a container's init): that record is on its way and decides.
-        if matches!(event.what, TaskWhat::Exec { .. }) && self.selector.wants(pid) {
-            return Ok(false);
-        }
         if self.kernel.target(pid)?.is_some_and(|t| t.id == target) {
             self.kernel.remove_target(pid)?;
         }
