@@ -13,6 +13,7 @@ use aya_log::EbpfLogger;
 use memtrace_common::counters::ProgramCounters;
 use memtrace_common::names::{HOOKS, map};
 use std::collections::HashMap;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use crate::account::ProgramAccount;
 use crate::host::plan::FaultHook;
@@ -134,8 +135,23 @@ impl Kernel {
         Ok(())
     }
 
+    /// Runs the kernel skipped: on a CPU where it is inside bpf() itself (our own map calls, preempted there) it starts no
+    /// tracepoint program. Counted since 6.7.
+    pub fn skipped_runs(&self) -> u64 {
+        let skipped = |program: &aya::programs::Program| {
+            let fd = program.fd().ok()?.as_fd().as_raw_fd();
+            let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+            text.lines().find_map(|l| l.strip_prefix("recursion_misses:"))?.trim().parse::<u64>().ok()
+        };
+        self.ebpf.programs().filter_map(|(_, program)| skipped(program)).sum()
+    }
+
     /// Ends every attachment; the maps stay readable. Each end waits for the kernel's readers, so they wait side by side.
     pub fn detach(&mut self) {
+        let skipped = self.skipped_runs();
+        if skipped > 0 {
+            log::warn!("the kernel skipped {skipped} runs of probes: figures may be that many calls short");
+        }
         self.fault_links.clear();
         let links: Vec<Attached> = self.links.drain().flat_map(|(_, links)| links).collect();
         std::thread::scope(|scope| {
