@@ -48,6 +48,18 @@ fn a_dead_pid_is_no_target() {
 }
 
 #[test]
+fn a_zombie_is_no_target() {
+    let mut child = Command::new("/bin/true").spawn().expect("true");
+    let pid = child.id().to_string();
+    memtrace_tests::wait_until("a zombie", || {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+        state.contains(") Z ").then_some(())
+    });
+    assert_refused(&Memtrace::run(&["stat", "-p", &pid]), NO_TARGET);
+    child.wait().expect("its end");
+}
+
+#[test]
 fn a_cgroup_that_is_not_there_is_no_target() {
     assert_refused(&Memtrace::run(&["stat", "-c", "/sys/fs/cgroup/memory/memtrace-test-none", "-d", "1"]), NO_TARGET);
 }

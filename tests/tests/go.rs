@@ -70,7 +70,11 @@ fn what_freeosmemory_returns_is_what_the_page_tables_lost() {
     let pid = truth.pid();
     let trace = Trace::of(&mut truth, &[]);
     truth.all(&["alloc 64", "gc", "gc", "free"]);
-    let (rss_before, before) = (rss_bytes(pid), present_pages(pid));
+    // At rest: the runtime's own scavenger has nothing under way.
+    let (rss_before, before) = wait_until("the program to be at rest", || {
+        let (rss, pages) = (rss_bytes(pid), present_pages(pid));
+        (pages == present_pages(pid) && rss == rss_bytes(pid)).then_some((rss, pages))
+    });
     let start = monotonic_ns();
     truth.run("freeosmemory");
     let end = monotonic_ns();

@@ -248,6 +248,8 @@ impl Follower {
         let now = clock::monotonic_ns();
         let pids: Vec<u32> = self.known.keys().copied().collect();
         for pid in pids {
+            // Lazy pages of all: who freed some since the ring was last read is not known yet.
+            self.uses_free(pid);
             self.sample_one(pid, now, tell);
         }
         self.kernel.detach();

@@ -216,3 +216,17 @@ fn a_range_too_long_to_walk_is_measured_and_its_pages_are_said_to_be_untracked()
     });
     assert_json(&process, &expected);
 }
+
+#[test]
+fn process_madvise_is_counted_with_what_it_asked() {
+    let mut pages = pages(&[]);
+    let process = ledger_of(&mut pages, &[], |pages| {
+        pages.all(&["mmap 0p 64p", "madvise 0p 64p nohugepage", "write 0p 64p"]);
+        let answer = pages.ok("pmadvise 0p 48p cold");
+        assert_eq!(answer["result"], 48 * PAGE);
+        pages.fails("pmadvise 100p 8p cold", libc::ENOMEM);
+        assert_eq!(pages.resident(0, 64), 64);
+    });
+    let row = json!({"calls": 2, "failed_calls": 1, "asked_bytes": 48 * PAGE, "approximate_calls": 0});
+    assert_json(&process, &json!({"advise": {"cold": row}, "returned_bytes": 0, "refaulted_bytes": 0}));
+}

@@ -159,3 +159,26 @@ fn with_exact_madv_free_and_zero_pages_free_nothing() {
     });
     assert_json(&process, &expected);
 }
+
+/// As above, for each CPU: pages that wait in any CPU's batch when their call drops them are freed outside of it.
+#[test]
+fn threads_at_once_free_what_they_unmap_but_the_cpus_batches() {
+    const THREADS: u64 = 4;
+    let mut pages = pages(&["--threads", "4"]);
+    let list = |n: u64| {
+        let at = n * 4 * CHUNK;
+        format!("write {at}p 1024p; madvise {at}p 1024p dontneed; write {at}p 1024p; munmap {at}p 1024p")
+    };
+    let lists: Vec<String> = (0..THREADS).map(list).collect();
+    let process = ledger_of(&mut pages, &["--exact"], |pages| {
+        pages.all(&["mmap 0p 8192p", "madvise 0p 8192p nohugepage"]);
+        pages.ok(&format!("par {}", lists.join(" | ")));
+    });
+    let cpus = std::thread::available_parallelism().expect("CPUs").get() as u64;
+    for row in [&process["advise"]["dontneed"], &process["munmap"]] {
+        assert_json(row, &json!({"calls": THREADS, "unmapped_bytes": THREADS * 1024 * PAGE, "approximate_calls": 0}));
+        let freed = row["freed_bytes"].as_u64().expect("freed_bytes") / PAGE;
+        let at_least = THREADS * (1024 - BATCH * cpus);
+        assert!((at_least..=THREADS * 1024).contains(&freed), "freed {freed} of {} pages", THREADS * 1024);
+    }
+}

@@ -221,3 +221,19 @@ fn without_fault_tracking_nothing_is_said_about_what_came_back() {
     });
     assert_json(&process, &expected);
 }
+
+#[test]
+fn a_forked_child_has_a_ledger_of_its_own() {
+    let mut pages = pages(&[]);
+    let memtrace = memtrace_tests::Memtrace::attach(pages.pid(), &[]);
+    pages.all(&PREPARE);
+    pages.ok("fork 1 madvise 0p 100p dontneed, write 0p 30p, madvise 500p 1p dontneed, write 500p 1p");
+    pages.ok("write 0p 1024p");
+    let summary = memtrace.interrupt().summary();
+    let all = memtrace_tests::Processes::processes(&summary);
+    let (parent, child): (Vec<_>, Vec<_>) = all.iter().partition(|process| process["pid"] == pages.pid());
+    assert_eq!((parent.len(), child.len()), (1, 1), "{summary:#}");
+    assert_refaults(child[0], 101, 31, 0);
+    assert_json(child[0], &json!({"exit": {"code": 0}, "mmap": {"calls": 0}}));
+    assert_json(parent[0], &json!({"advise": {"nohugepage": {"calls": 1}}, "returned_bytes": 0, "refaulted_bytes": 0}));
+}

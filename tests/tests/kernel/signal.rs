@@ -108,3 +108,29 @@ fn an_exec_is_the_same_process_with_a_new_memory() {
     });
     assert_json(process, &expected);
 }
+
+/// A command that still runs when the run is over is asked to end, and the summary comes.
+#[test]
+fn the_command_ends_with_the_run() {
+    for arguments in [&["-i", "50ms"][..], &["-i", "50ms", "-d", "500ms"]] {
+        let mut memtrace = Memtrace::start(&[&["stat", "-o", "json"], arguments, &["--", crate::PAGES]].concat());
+        // The command's own output shares the pipe: it says that it is ready, and is then told what to do.
+        while !memtrace.text_line().contains("\"ready\":true") {}
+        for command in WORK {
+            memtrace.say(command);
+        }
+        let ended = if arguments.len() == 2 {
+            let done = |line: String| line.contains("\"op\":\"madvise\"") && line.contains("\"extra\":4");
+            while !done(memtrace.text_line()) {}
+            memtrace.interrupt()
+        } else {
+            memtrace.end()
+        };
+        let summary = ended.summary();
+        assert_eq!(summary.processes().len(), 1, "{summary:#}");
+        let process = &summary.processes()[0];
+        assert_json(process, &json!({"comm": "pages", "advise": {"dontneed": {"unmapped_bytes": 32 * PAGE}}}));
+        let pid = process["pid"].as_u64().expect("a pid");
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "pid {pid} is left behind");
+    }
+}

@@ -162,3 +162,19 @@ fn a_full_target_set_says_how_many_it_left_out() {
     assert!(said, "{notes:?}");
     assert_eq!((&summary["account"]["lost"], &summary["account"]["read_failed"]), (&json!(1), &json!(1)));
 }
+
+#[test]
+fn two_observers_see_the_same() {
+    let mut pages = pages(&[]);
+    let observers = [Memtrace::attach(pages.pid(), &[]), Memtrace::attach(pages.pid(), &["--exact"])];
+    pages.all(&["mmap 0p 1024p", "madvise 0p 1024p nohugepage", "write 0p 1024p", "madvise 0p 500p dontneed"]);
+    pages.all(&["write 0p 200p", "munmap 0p 1024p"]);
+    let expected = json!({
+        "advise": {"dontneed": {"calls": 1, "unmapped_bytes": 500 * PAGE, "refaulted_bytes": 200 * PAGE}},
+        "munmap": {"calls": 1, "unmapped_bytes": 724 * PAGE},
+        "faults": 1224, "untracked_bytes": 0,
+    });
+    for observer in observers {
+        assert_json(observer.interrupt().summary().process(pages.pid()), &expected);
+    }
+}

@@ -81,6 +81,17 @@ pub(crate) fn madvise(address: usize, length: usize, advice: i32) -> i64 {
     syscall!(libc::SYS_madvise, address, length, advice)
 }
 
+pub(crate) fn process_madvise(address: usize, length: usize, advice: i32) -> i64 {
+    let itself = syscall!(libc::SYS_pidfd_open, std::process::id(), 0);
+    if itself < 0 {
+        return itself;
+    }
+    let ranges = [address, length];
+    let result = syscall!(libc::SYS_process_madvise, itself, ranges.as_ptr(), 1, advice, 0);
+    syscall!(libc::SYS_close, itself);
+    result
+}
+
 pub(crate) fn mlock(address: usize, length: usize) -> i64 {
     syscall!(libc::SYS_mlock, address, length)
 }

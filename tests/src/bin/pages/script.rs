@@ -5,6 +5,7 @@
 //!     munmap OFF LEN
 //!     mremap OFF OLD NEW [TO]          in place, or moved to TO
 //!     madvise OFF LEN ADVICE           ADVICE by name or number
+//!     pmadvise OFF LEN ADVICE          process_madvise of itself
 //!     write OFF LEN | read OFF LEN     touches the first byte of every page
 //!     sysread OFF LEN                  read(2) from /dev/zero into it: the kernel faults
 //!     mlock OFF LEN
@@ -117,6 +118,11 @@ fn try_execute(command: &str) -> Option<Done> {
             let advice = advice(words.next()?)?;
             numbers.extra = advice.into();
             ("madvise", calls::madvise(address, length, advice))
+        }
+        "pmadvise" => {
+            let advice = advice(words.next()?)?;
+            numbers.extra = advice.into();
+            ("pmadvise", calls::process_madvise(address, length, advice))
         }
         "write" => ("write", calls::touch(address, length, true)),
         "read" => ("read", calls::touch(address, length, false)),
