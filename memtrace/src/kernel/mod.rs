@@ -139,19 +139,13 @@ impl Kernel {
     /// tracepoint program. Counted since 6.7.
     pub fn skipped_runs(&self) -> u64 {
         let skipped = |program: &aya::programs::Program| {
-            let fd = program.fd().ok()?.as_fd().as_raw_fd();
-            let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-            text.lines().find_map(|l| l.strip_prefix("recursion_misses:"))?.trim().parse::<u64>().ok()
+            crate::procfs::own_fdinfo(program.fd().ok()?.as_fd().as_raw_fd(), "recursion_misses")
         };
         self.ebpf.programs().filter_map(|(_, program)| skipped(program)).sum()
     }
 
     /// Ends every attachment; the maps stay readable. Each end waits for the kernel's readers, so they wait side by side.
     pub fn detach(&mut self) {
-        let skipped = self.skipped_runs();
-        if skipped > 0 {
-            log::warn!("the kernel skipped {skipped} runs of probes: figures may be that many calls short");
-        }
         self.fault_links.clear();
         let links: Vec<Attached> = self.links.drain().flat_map(|(_, links)| links).collect();
         std::thread::scope(|scope| {
