@@ -27,6 +27,11 @@ pub fn munmap_enter(ctx: &TracePointContext) {
     let [address, length] = kread::words(ctx, param!(trace.sys_enter_args));
     let asked = Asked { op: map_op::MUNMAP, address, length, extra: 0, extra2: 0 };
     let Some(slot) = call::enter(Hook::Map, who, asked) else { return };
+    // Now and not at the exit: by then another thread may have mapped the same addresses and touched them. What is not
+    // aligned is refused.
+    if address & ((1 << param!(mm.page_shift)) - 1) == 0 {
+        forget(address, length, false);
+    }
     // RSS tells exactly what a process without company unmaps; with company the page tables do.
     if call::has_company(slot) && maps::host().is_some_and(|h| h.direct_map != 0) {
         let Some(pages) = call::pages(address, length) else { return };
@@ -100,12 +105,7 @@ fn failed(result: i64) -> bool {
 
 #[inline(always)]
 fn forget_unmapped(slot: &InFlight, op: u32, result: i64) {
-    if failed(result) {
-        return;
-    }
-    let (tgid, _) = kread::current_ids();
-    let Some(faults) = maps::faults(tgid) else { return };
-    if faults.outstanding_pages == 0 {
+    if failed(result) || op == map_op::MUNMAP {
         return;
     }
     let (mut address, mut length) = (slot.address, slot.length);
@@ -128,6 +128,13 @@ fn forget_unmapped(slot: &InFlight, op: u32, result: i64) {
         address = result as u64;
         length = slot.extra - address;
     }
+    forget(address, length, moved);
+}
+
+#[inline(always)]
+fn forget(address: u64, length: u64, moved: bool) {
+    let (tgid, _) = kread::current_ids();
+    let Some(faults) = maps::faults(tgid) else { return };
     if let Some(pages) = call::pages(address, length) {
         marks::forget(faults, &pages, moved);
     }

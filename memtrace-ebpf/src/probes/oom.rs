@@ -83,7 +83,7 @@ fn blank(record: &mut OomRecord, allocator_tgid: u32, op: u32) {
 
 /// `oom:mark_victim`: pid always, the totals where this kernel's format has them (pgtables in bytes, the rest in kB).
 pub fn mark_victim(ctx: &TracePointContext) {
-    let Some(tgid) = kread::trace_field::<u32>(ctx, param!(trace.victim_pid)) else {
+    let Some(tid) = kread::trace_field::<u32>(ctx, param!(trace.victim_pid)) else {
         return count(Hook::MarkVictim, Outcome::ReadFailed);
     };
     let total = |offset: u32| kread::trace_field::<u64>(ctx, offset).unwrap_or(UNKNOWN);
@@ -93,9 +93,11 @@ pub fn mark_victim(ctx: &TracePointContext) {
     let shmem_rss_kb = total(param!(trace.victim_shmem_rss));
     let page_tables_kb = total(param!(trace.victim_page_tables));
     let adj = kread::trace_field::<i16>(ctx, param!(trace.victim_oom_score_adj)).map_or(i64::MIN, |a| a as i64);
+    // A task: a thread of a victim that stumbles over the limit again on its way out is marked, too.
+    let (allocator_tgid, allocator_tid) = kread::current_ids();
+    let tgid = if tid == allocator_tid { allocator_tgid } else { tid };
     let target = maps::target(tgid).map_or(0, |t| t.id);
-    let (allocator_tgid, _) = kread::current_ids();
-    let about = About { kind: kind::OOM, tgid, tid: tgid, target, t_ns: kread::now(), flags: 0 };
+    let about = About { kind: kind::OOM, tgid, tid, target, t_ns: kread::now(), flags: 0 };
     emit::urgent(Hook::MarkVictim, |record: &mut OomRecord| {
         record.header = about.header(size_of::<OomRecord>());
         blank(record, allocator_tgid, oom_op::VICTIM);

@@ -262,6 +262,10 @@ impl Follower {
             let n = self.unidentified;
             tell(News::Note(format!("{n} processes ended before it could be told whether they were meant: left out")));
         }
+        match self.kernel.skipped_runs() {
+            0 => {}
+            n => tell(News::Note(format!("the kernel skipped {n} runs of probes: up to that many calls are missing"))),
+        }
         match self.kernel.targets_full() {
             Ok(0) | Err(_) => {}
             Ok(n) => {

@@ -13,6 +13,7 @@ use aya_log::EbpfLogger;
 use memtrace_common::counters::ProgramCounters;
 use memtrace_common::names::{HOOKS, map};
 use std::collections::HashMap;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use crate::account::ProgramAccount;
 use crate::host::plan::FaultHook;
@@ -132,6 +133,15 @@ impl Kernel {
         }
         self.fault_links.clear();
         Ok(())
+    }
+
+    /// Runs the kernel skipped: on a CPU where it is inside bpf() itself (our own map calls, preempted there) it starts no
+    /// tracepoint program. Counted since 6.7.
+    pub fn skipped_runs(&self) -> u64 {
+        let skipped = |program: &aya::programs::Program| {
+            crate::procfs::own_fdinfo(program.fd().ok()?.as_fd().as_raw_fd(), "recursion_misses")
+        };
+        self.ebpf.programs().filter_map(|(_, program)| skipped(program)).sum()
     }
 
     /// Ends every attachment; the maps stay readable. Each end waits for the kernel's readers, so they wait side by side.

@@ -58,6 +58,12 @@ fn line<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
 }
 
+/// A number in /proc/self/fdinfo, see proc_pid_fdinfo(5).
+pub fn own_fdinfo(fd: i32, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    line(&text, key)?.parse().ok()
+}
+
 /// Process ids under `directory`: entries whose name is a number.
 fn numbers(directory: &Path) -> io::Result<impl Iterator<Item = u32>> {
     let entries = std::fs::read_dir(directory)?;
