@@ -88,14 +88,14 @@ fault! {
 /// Raw `page_fault_user(unsigned long address, struct pt_regs *regs, unsigned long error_code)`.
 #[raw_tracepoint]
 pub fn fault_host(ctx: RawTracePointContext) -> i32 {
-    fault::fault(ctx.arg(0), fault::FIRST, shared::take_exact);
+    fault::fault(ctx.arg(0), fault::BEFORE, shared::take_exact);
     0
 }
 
 /// The same for kernels before 5.12.
 #[raw_tracepoint]
 pub fn fault_host_old(ctx: RawTracePointContext) -> i32 {
-    fault::fault(ctx.arg(0), fault::FIRST, shared::take_racy);
+    fault::fault(ctx.arg(0), fault::BEFORE, shared::take_racy);
     0
 }
 

@@ -1,6 +1,6 @@
 //! Completed page faults of targets: counted, and matched against returned pages. Aggregated here, never one record each.
 use crate::marks;
-use crate::pagetable::Upper;
+use crate::pagetable::{self, Upper};
 use crate::{kread, maps, param, shared, tables, task};
 use memtrace_common::refault::{BUCKETS, CHUNK_PAGES, ChunkKey, FaultStats, mark};
 
@@ -8,6 +8,8 @@ use memtrace_common::refault::{BUCKETS, CHUNK_PAGES, ChunkKey, FaultStats, mark}
 /// two: one inherited from its maker, one of its own. Both fire back to back on one CPU, and one must count.
 pub const FIRST: u32 = 1;
 pub const LATE: u32 = 2;
+/// The whole host's hook, which fires before the fault is handled: what came cannot be seen yet.
+pub const BEFORE: u32 = 3;
 
 /// The last fault counted on this CPU, and by which kind of event.
 #[repr(C)]
@@ -39,20 +41,48 @@ pub fn fault(address: u64, event: u32, take: impl Fn(&mut u64) -> u64) {
     let chunk = page / CHUNK_PAGES as u64;
     let key = ChunkKey { chunk, target: faults.target, epoch: faults.epoch };
     let Some(marks) = maps::chunk(&key) else { return };
-    let taken = take(&mut marks[(page % CHUNK_PAGES as u64) as usize]);
+    let slot = &mut marks[(page % CHUNK_PAGES as u64) as usize];
+    if shared::load(slot) == 0 {
+        return;
+    }
+    let came = if event == BEFORE { Came::Page } else { what_came(address) };
+    if came == Came::Nothing {
+        return;
+    }
+    let taken = take(slot);
     if taken == 0 {
         return;
     }
     let now = kread::now();
     came_back(faults, taken, 1, now);
-    // A huge page brings its whole chunk back with one fault.
-    let task = kread::current_task();
-    let pgd = task::mm(task).and_then(|mm| kread::pointer(mm, param!(mm.pgd)));
-    if let Some(pgd) = pgd
-        && tables::last_level(pgd, address) == Upper::Huge
-    {
+    if came == Came::Chunk {
         let others = marks::take_chunk(chunk, key.target as u64 | (key.epoch as u64) << 32);
         came_back(faults, taken, others, now);
+    }
+}
+
+/// What a handled fault brought.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// The zero page, for a read: no memory, and the mark stays for the write to come.
+    Nothing,
+    Page,
+    /// A huge page: its whole chunk, with one fault.
+    Chunk,
+}
+
+/// Looks at the page tables; where these cannot be read, it was the page.
+#[inline(always)]
+fn what_came(address: u64) -> Came {
+    let pgd = task::mm(kread::current_task()).and_then(|mm| kread::pointer(mm, param!(mm.pgd)));
+    let Some(pgd) = pgd else { return Came::Page };
+    match tables::last_level(pgd, address) {
+        Upper::Huge => Came::Chunk,
+        Upper::Nothing => Came::Page,
+        Upper::Table(table) => match kread::kernel::<u64>(table + pagetable::index(address, 1) * 8) {
+            Some(entry) if !pagetable::resident(entry) => Came::Nothing,
+            _ => Came::Page,
+        },
     }
 }
 
