@@ -16,8 +16,8 @@ MapRecord.op 160
 FaultRecord 496
 OomRecord 152
 OomRecord.go 104
-ReclaimRecord 72
-TaskRecord 96
+ReclaimRecord 120
+TaskRecord 144
 TaskRecord.comm 80
 ProgramCounters 40
 FaultStats 464

@@ -1,3 +1,4 @@
+use super::GO_COUNTERS;
 use crate::header::Header;
 use bytemuck::{Pod, Zeroable};
 
@@ -15,6 +16,8 @@ pub struct ReclaimRecord {
     pub op: u32,
     /// Allocation order that had to wait; `u32::MAX` unknown.
     pub order: u32,
+    /// Valid with [`crate::header::flags::GO`].
+    pub go: [u64; GO_COUNTERS],
 }
 
 /// Meaning of [`ReclaimRecord::op`].

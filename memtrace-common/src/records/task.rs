@@ -1,3 +1,4 @@
+use super::GO_COUNTERS;
 use crate::COMM_BYTES;
 use crate::header::Header;
 use bytemuck::{Pod, Zeroable};
@@ -21,6 +22,8 @@ pub struct TaskRecord {
     pub cgroup_v2_id: u64,
     /// The process's name; kill: the sender's.
     pub comm: [u8; COMM_BYTES],
+    /// Of the process concerned, where its memory is the current one; valid with [`crate::header::flags::GO`].
+    pub go: [u64; GO_COUNTERS],
 }
 
 /// Meaning of [`TaskRecord::op`].

@@ -45,6 +45,11 @@ pub fn signal_generate(ctx: &RawTracePointContext) {
         record.cgroup_v1_id = cgroup_v1_id;
         record.cgroup_v2_id = cgroup_v2_id;
         record.comm = task::comm(current);
+        // Only the memory of the sender is at hand: a process that kills itself.
+        record.go = [0; GO_COUNTERS];
+        if sender == tgid && kread::go_counters(&mut record.go, go_counters_of(tgid)) {
+            record.header.flags |= flags::GO;
+        }
     });
 }
 
@@ -53,7 +58,7 @@ fn oom_kill(victim: u64, tgid: u32, tid: u32, target: u32) {
     let (allocator_tgid, _) = kread::current_ids();
     let (cgroup_v1_id, cgroup_v2_id) = task::cgroup_ids(victim);
     // The victim's memory can be read only when it is the one that asked for more.
-    let go_counters = if allocator_tgid == tgid { maps::target(tgid).map_or(0, |t| t.go_counters) } else { 0 };
+    let go_counters = if allocator_tgid == tgid { go_counters_of(tgid) } else { 0 };
     let about = About { kind: kind::OOM, tgid, tid, target, t_ns: kread::now(), flags: 0 };
     emit::urgent(Hook::SigGenerate, |record: &mut OomRecord| {
         record.header = about.header(size_of::<OomRecord>());
@@ -64,6 +69,11 @@ fn oom_kill(victim: u64, tgid: u32, tid: u32, target: u32) {
             record.header.flags |= flags::GO;
         }
     });
+}
+
+#[inline(always)]
+fn go_counters_of(tgid: u32) -> u64 {
+    maps::target(tgid).map_or(0, |t| t.go_counters)
 }
 
 #[inline(always)]
@@ -81,7 +91,7 @@ fn blank(record: &mut OomRecord, allocator_tgid: u32, op: u32) {
     record.go = [0; GO_COUNTERS];
 }
 
-/// `oom:mark_victim`: pid always, the totals where this kernel's format has them (pgtables in bytes, the rest in kB).
+/// `oom:mark_victim`: pid always, the totals where this kernel's format has them, in kB.
 pub fn mark_victim(ctx: &TracePointContext) {
     let Some(tid) = kread::trace_field::<u32>(ctx, param!(trace.victim_pid)) else {
         return count(Hook::MarkVictim, Outcome::ReadFailed);
@@ -107,5 +117,8 @@ pub fn mark_victim(ctx: &TracePointContext) {
         record.shmem_rss_kb = shmem_rss_kb;
         record.page_tables_kb = page_tables_kb;
         record.oom_score_adj = adj;
+        if allocator_tgid == tgid && kread::go_counters(&mut record.go, go_counters_of(tgid)) {
+            record.header.flags |= flags::GO;
+        }
     });
 }

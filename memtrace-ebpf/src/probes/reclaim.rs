@@ -4,9 +4,10 @@ use crate::emit::{self, About};
 use crate::target::observed;
 use crate::{kread, maps, param, task};
 use aya_ebpf::programs::TracePointContext;
+use memtrace_common::header::flags;
 use memtrace_common::kind;
 use memtrace_common::names::Hook;
-use memtrace_common::records::{ReclaimRecord, reclaim_op};
+use memtrace_common::records::{GO_COUNTERS, ReclaimRecord, reclaim_op};
 
 /// A stall that has begun. Apart from the slots of the memory calls: a madvise may itself stall in reclaim.
 #[repr(C)]
@@ -45,6 +46,7 @@ pub fn end(ctx: &TracePointContext, hook: Hook, op: u32, reclaimed_offset: u32) 
     };
     let now = kread::now();
     let (cgroup_v1_id, cgroup_v2_id) = task::cgroup_ids(kread::current_task());
+    let go_counters = maps::target(tgid).map_or(0, |t| t.go_counters);
     let about = About { kind: kind::RECLAIM, tgid, tid, target: stall.target, t_ns: now, flags: 0 };
     let (duration_ns, order) = (now.wrapping_sub(stall.t_ns), stall.order);
     emit::event(hook, |record: &mut ReclaimRecord| {
@@ -55,6 +57,10 @@ pub fn end(ctx: &TracePointContext, hook: Hook, op: u32, reclaimed_offset: u32) 
         record.cgroup_v2_id = cgroup_v2_id;
         record.op = op;
         record.order = order;
+        record.go = [0; GO_COUNTERS];
+        if kread::go_counters(&mut record.go, go_counters) {
+            record.header.flags |= flags::GO;
+        }
     });
 }
 

@@ -4,9 +4,10 @@ use crate::emit::{self, About};
 use crate::{kread, maps, param, rss, shared, target, task};
 use aya_ebpf::programs::RawTracePointContext;
 use memtrace_common::UNKNOWN;
+use memtrace_common::header::flags as bits;
 use memtrace_common::kind;
 use memtrace_common::names::Hook;
-use memtrace_common::records::{FaultRecord, TaskRecord, task_op};
+use memtrace_common::records::{FaultRecord, GO_COUNTERS, TaskRecord, task_op};
 use memtrace_common::target::flags;
 
 /// What a task record says besides its header.
@@ -16,6 +17,8 @@ struct Told {
     other_tgid: u32,
     code: i64,
     rss_pages: u64,
+    /// Where the Go counters are in the current memory, if that is the process's; 0: nowhere.
+    go_counters: u64,
 }
 
 #[inline(always)]
@@ -32,6 +35,10 @@ fn tell(hook: Hook, tgid: u32, tid: u32, target: u32, told: Told) {
         record.cgroup_v1_id = cgroup_v1_id;
         record.cgroup_v2_id = cgroup_v2_id;
         record.comm = task::comm(told.task);
+        record.go = [0; GO_COUNTERS];
+        if kread::go_counters(&mut record.go, told.go_counters) {
+            record.header.flags |= bits::GO;
+        }
     });
 }
 
@@ -56,7 +63,14 @@ pub fn fork(ctx: &RawTracePointContext) {
     if let Some(new) = maps::target(tgid) {
         new.go_counters = counters;
     }
-    let told = Told { op: task_op::FORK, task: child, other_tgid: parent_tgid, code: 0, rss_pages: UNKNOWN };
+    let told = Told {
+        op: task_op::FORK,
+        task: child,
+        other_tgid: parent_tgid,
+        code: 0,
+        rss_pages: UNKNOWN,
+        go_counters: counters,
+    };
     tell(Hook::Fork, tgid, tid, id, told);
 }
 
@@ -97,7 +111,8 @@ pub fn exec() {
         None => return count(Hook::Exec, Outcome::Filtered),
     };
     let rss_pages = task::mm(task).and_then(rss::pages).unwrap_or(UNKNOWN);
-    let told = Told { op: task_op::EXEC, task, other_tgid: task::parent_tgid(task), code: 0, rss_pages };
+    let told =
+        Told { op: task_op::EXEC, task, other_tgid: task::parent_tgid(task), code: 0, rss_pages, go_counters: 0 };
     tell(Hook::Exec, tgid, tid, id, told);
 }
 
@@ -110,12 +125,12 @@ pub fn exit() {
     if !dead {
         return count(Hook::Exit, Outcome::Filtered);
     }
-    let id = target.id;
+    let (id, go_counters) = (target.id, target.go_counters);
     last_faults(tgid, tid, id);
     let code = task::exit_code(task).map_or(i64::MIN, |c| c as i64);
     // Before 6.18 the mm is gone by now.
     let rss_pages = task::mm(task).and_then(rss::pages).unwrap_or(UNKNOWN);
-    tell(Hook::Exit, tgid, tid, id, Told { op: task_op::EXIT, task, other_tgid: 0, code, rss_pages });
+    tell(Hook::Exit, tgid, tid, id, Told { op: task_op::EXIT, task, other_tgid: 0, code, rss_pages, go_counters });
     maps::remove_target(tgid);
 }
 

@@ -1,7 +1,7 @@
 //! Everything remembered about one process.
 use super::level::Level;
 use super::{ProcessInfo, refault};
-use crate::event::{Event, OomEvent, ProcessSample, Refaults, TargetId, TaskEvent, TaskWhat};
+use crate::event::{Event, GoCounters, OomEvent, ProcessSample, Refaults, TargetId, TaskEvent, TaskWhat};
 use crate::snapshot::{ExitSnapshot, GoBuild, KilledBy};
 
 /// A total that only grows, and what it was at the last tick.
@@ -68,7 +68,10 @@ impl Process {
         match event {
             Event::Advise(e) => self.both(|level| level.apply_advise(e)),
             Event::Map(e) => self.both(|level| level.apply_map(e)),
-            Event::Reclaim(e) => self.both(|level| level.apply_reclaim(e.duration_ns)),
+            Event::Reclaim(e) => {
+                self.both(|level| level.apply_reclaim(e.duration_ns));
+                self.observe_go(e.meta.t_ns, e.go.as_ref());
+            }
             Event::Oom(e) => self.apply_oom(e),
             Event::Task(e) => self.apply_task(e),
             Event::Sample(sample) => self.apply_sample(sample),
@@ -127,16 +130,21 @@ impl Process {
         }
     }
 
+    fn observe_go(&mut self, t_ns: u64, go: Option<&GoCounters>) {
+        if let Some(go) = go {
+            self.both(|level| level.heap.observe_counters(t_ns, go));
+        }
+    }
+
     fn apply_oom(&mut self, event: &OomEvent) {
         self.interval.active = true;
         self.oom_killed = true;
-        if let Some(go) = &event.go {
-            self.both(|level| level.heap.observe_counters(event.meta.t_ns, go));
-        }
+        self.observe_go(event.meta.t_ns, event.go.as_ref());
     }
 
     fn apply_task(&mut self, event: &TaskEvent) {
         self.interval.active = true;
+        self.observe_go(event.meta.t_ns, event.go.as_ref());
         let comm = event.comm_text();
         match event.what {
             TaskWhat::Kill { sender_tgid, .. } => {

@@ -1,7 +1,7 @@
 //! Bytes of the rings to domain events: pure and total. Nothing here trusts a length, a kind or an op before checking it.
 mod advise;
 mod call;
-mod fault;
+pub mod fault;
 mod map;
 mod oom;
 mod reclaim;

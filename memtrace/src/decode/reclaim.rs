@@ -1,3 +1,4 @@
+use super::call::decode_go;
 use super::{DecodeError, Decoder, decode_meta, known};
 use crate::event::ReclaimEvent;
 use memtrace_common::records::{ReclaimRecord, reclaim_op};
@@ -16,5 +17,6 @@ pub(super) fn decode_reclaim(decoder: &Decoder, record: &ReclaimRecord) -> Resul
         order: (record.order != u32::MAX).then_some(record.order),
         cgroup_v1_id: known(record.cgroup_v1_id),
         cgroup_v2_id: known(record.cgroup_v2_id),
+        go: decode_go(&record.header, record.go),
     })
 }

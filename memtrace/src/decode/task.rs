@@ -1,3 +1,4 @@
+use super::call::decode_go;
 use super::{DecodeError, Decoder, decode_meta, known};
 use crate::event::{TaskEvent, TaskWhat};
 use memtrace_common::records::{TaskRecord, task_op};
@@ -20,5 +21,6 @@ pub(super) fn decode_task(decoder: &Decoder, record: &TaskRecord) -> Result<Task
         comm: record.comm,
         cgroup_v1_id: known(record.cgroup_v1_id),
         cgroup_v2_id: known(record.cgroup_v2_id),
+        go: decode_go(&record.header, record.go),
     })
 }

@@ -61,6 +61,7 @@ fn reclaim(op: u32) -> ReclaimRecord {
         cgroup_v2_id: 9,
         op,
         order: u32::MAX,
+        go: [0; 6],
     }
 }
 
@@ -75,6 +76,7 @@ fn task(op: u32, code: i64) -> TaskRecord {
         cgroup_v1_id: UNKNOWN,
         cgroup_v2_id: UNKNOWN,
         comm: *b"worker\0\0\0\0\0\0\0\0\0\0",
+        go: [0; 6],
     }
 }
 
@@ -195,6 +197,11 @@ fn the_last_fault_figures_come_as_a_sample_in_bytes() {
     assert_eq!((sample.target, sample.faults), (3, Some(100)));
     let refaults = sample.refaults.unwrap();
     assert_eq!(refaults.bytes, [3 * PAGE, 0, 0, PAGE]);
+    let mut unwatched = fault();
+    unwatched.stats.faults = 0;
+    unwatched.stats.target = memtrace_common::target::KERNEL_IDS;
+    let Ok(Event::Sample(sample)) = DECODER.decode(bytemuck::bytes_of(&unwatched)) else { panic!("no sample") };
+    assert_eq!(sample.faults, None, "a process that never faulted was not watched");
     assert_eq!((refaults.log2_ns[20], refaults.max_ns, refaults.untracked_bytes), (4, 1_500_000, 2 * PAGE));
 }
 

@@ -4,7 +4,7 @@ use super::describe::{self, Described};
 use super::select::Selector;
 use crate::account::ProgramAccount;
 use crate::aggregate::ProcessInfo;
-use crate::decode::Decoder;
+use crate::decode::{self, Decoder};
 use crate::event::{ProcessSample, TargetId, TaskEvent, TaskWhat};
 use crate::kernel::{Kernel, KernelError};
 use crate::procfs::{clock, process::Status, smaps::Rollup};
@@ -237,7 +237,7 @@ impl Follower {
             rss_peak_bytes: status.as_ref().and_then(|s| s.rss_peak_bytes),
             lazy_bytes: if lazy_due { Rollup::read(pid).ok().map(|r| r.lazy_free_bytes) } else { None },
             go: describe::heap(pid, known.described.counters),
-            faults: figures.as_ref().map(|f| f.faults),
+            faults: figures.as_ref().and_then(decode::fault::faults),
             refaults: figures.as_ref().map(|f| self.decoder.refaults(f)),
         })));
     }

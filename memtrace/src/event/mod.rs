@@ -129,6 +129,7 @@ pub struct ReclaimEvent {
     pub order: Option<u32>,
     pub cgroup_v1_id: Option<u64>,
     pub cgroup_v2_id: Option<u64>,
+    pub go: Option<GoCounters>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +143,8 @@ pub struct TaskEvent {
     pub comm: [u8; COMM_BYTES],
     pub cgroup_v1_id: Option<u64>,
     pub cgroup_v2_id: Option<u64>,
+    /// Of the process concerned, where its memory was the current one.
+    pub go: Option<GoCounters>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,7 +34,7 @@ pub(super) enum Work {
 
 /// What it asks of the follower while it works.
 pub(super) enum Ask {
-    Task(TaskEvent),
+    Task(Box<TaskEvent>),
     UsesFree(u32),
 }
 
@@ -143,7 +143,7 @@ impl<W: Write> Processing<W> {
 
     fn event(&mut self, event: &Event, ask: &mut impl FnMut(Ask)) -> io::Result<()> {
         match event {
-            Event::Task(task) => ask(Ask::Task(task.clone())),
+            Event::Task(task) => ask(Ask::Task(Box::new(task.clone()))),
             Event::Advise(a) if a.advice == advice::FREE && a.call.result == 0 => ask(Ask::UsesFree(a.meta.tgid)),
             _ => {}
         }

@@ -42,7 +42,15 @@ fn task(target: TargetId, t_ns: u64, what: TaskWhat, name: &str) -> Event {
     let mut comm = [0; 16];
     comm[..name.len()].copy_from_slice(name.as_bytes());
     let (start_boottime_ns, cgroup_v1_id, cgroup_v2_id) = (Some(5), None, None);
-    Event::Task(TaskEvent { meta: meta(target, t_ns), what, start_boottime_ns, comm, cgroup_v1_id, cgroup_v2_id })
+    Event::Task(TaskEvent {
+        meta: meta(target, t_ns),
+        what,
+        start_boottime_ns,
+        comm,
+        cgroup_v1_id,
+        cgroup_v2_id,
+        go: None,
+    })
 }
 
 fn exit(target: TargetId, t_ns: u64, status: i32) -> Event {

@@ -151,6 +151,7 @@ fn a_task_has_the_same_fields_with_nulls_and_its_own_detail() {
         comm: *b"kubelet\0\0\0\0\0\0\0\0\0",
         cgroup_v1_id: None,
         cgroup_v2_id: None,
+        go: None,
     });
     let v = parsed(|out| write_trace(out, &TraceLine { event: &event, comm: None, stack: None }));
     has_keys(&v, TRACE);

@@ -88,6 +88,7 @@ impl<'a> TraceJson<'a> {
             }
             Event::Reclaim(e) => {
                 json.duration_ns = Some(e.duration_ns);
+                json.heap = e.go.as_ref().map(HeapJson::of);
                 json.detail = object(json!({
                     "reclaimed_bytes": e.reclaimed_bytes, "order": e.order,
                     "cgroup_v1_id": e.cgroup_v1_id, "cgroup_v2_id": e.cgroup_v2_id,
@@ -97,7 +98,10 @@ impl<'a> TraceJson<'a> {
                 json.heap = e.go.as_ref().map(HeapJson::of);
                 json.detail = object(oom_detail(e.allocator_tgid, &e.what));
             }
-            Event::Task(e) => json.detail = object(task_detail(e)),
+            Event::Task(e) => {
+                json.heap = e.go.as_ref().map(HeapJson::of);
+                json.detail = object(task_detail(e));
+            }
             Event::Sample(_) => return None,
         }
         Some(json)

@@ -296,6 +296,7 @@ fn trace_text() -> String {
         comm: *b"kubelet\0\0\0\0\0\0\0\0\0",
         cgroup_v1_id: None,
         cgroup_v2_id: None,
+        go: None,
     };
     let mut write = |event: Event, stack: Option<&[Frame]>| {
         t.write(&mut out, &TraceLine { event: &event, comm: Some("allocd"), stack }).unwrap();
@@ -323,6 +324,7 @@ fn trace_text() -> String {
             order: None,
             cgroup_v1_id: None,
             cgroup_v2_id: None,
+            go: None,
         }),
         None,
     );
