@@ -7,7 +7,15 @@ use std::{env, fs, process::Command};
 const FIX: &str = "run `cargo xtask setup` first";
 const OBJECT: &str = "memtrace-ebpf";
 
-fn main() -> Result<()> {
+fn main() {
+    // Not through main's Result: with RUST_BACKTRACE set the command to run would drown in frames.
+    if let Err(e) = build() {
+        eprintln!("{e:#}");
+        std::process::exit(1);
+    }
+}
+
+fn build() -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("memtrace is not in its workspace")?;
     let tools = workspace.join("target/tools/bin");
     for input in ["memtrace-ebpf/src", "memtrace-ebpf/Cargo.toml", "memtrace-common/src", "Cargo.toml", "Cargo.lock"] {
