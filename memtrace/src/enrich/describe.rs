@@ -1,6 +1,6 @@
 //! What /proc and the Go runtime say of one process, once.
 use crate::aggregate::ProcessInfo;
-use crate::event::{GoHeap, TargetId};
+use crate::event::{GoHeap, TargetId, TaskEvent};
 use crate::goruntime::{self, memory};
 use crate::procfs::process::{self, Stat};
 use crate::snapshot::{GoBuild, ReadBy};
@@ -39,6 +39,11 @@ pub(super) fn describe(pid: u32) -> Described {
 }
 
 impl Described {
+    /// All that a record says of a process that /proc was not, or can no longer be, asked about.
+    pub(super) fn named(event: &TaskEvent) -> Self {
+        Self { comm: Some(event.comm_text()), ..Self::default() }
+    }
+
     pub(super) fn info(&self, target: TargetId, pid: u32) -> ProcessInfo {
         ProcessInfo {
             target,

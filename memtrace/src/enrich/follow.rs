@@ -40,6 +40,12 @@ struct Known {
     sampled: bool,
 }
 
+impl Known {
+    fn new(target: TargetId, described: Described) -> Self {
+        Self { target, described, uses_free: false, sampled: false }
+    }
+}
+
 pub struct Follower {
     kernel: Kernel,
     selector: Selector,
@@ -116,7 +122,7 @@ impl Follower {
         }
         // A trampoline is nobody: the command is described, and looked at, from its exec on.
         if target_flags & flags::FROM_EXEC != 0 {
-            self.known.insert(pid, Known { target, described: Described::default(), uses_free: false, sampled: false });
+            self.known.insert(pid, Known::new(target, Described::default()));
             return Ok(());
         }
         self.admit(pid, target, described, tell);
@@ -129,7 +135,7 @@ impl Follower {
         if let Some(why) = &described.refused {
             tell(News::Note(format!("pid {pid}: Go heap not read: {why}")));
         }
-        self.known.insert(pid, Known { target, described, uses_free: false, sampled: false });
+        self.known.insert(pid, Known::new(target, described));
     }
 
     /// A fork, exec, exit or kill of a target, in the order they came. True: the last named target is gone.
@@ -139,9 +145,9 @@ impl Follower {
             TaskWhat::Fork { parent_tgid } => {
                 // A child of one that is meant is meant; of one still to be judged it is judged itself.
                 if self.known.contains_key(&parent_tgid) || self.judged(event, tell)? {
-                    let described = Described { comm: Some(event.comm_text()), ..Described::default() };
+                    let described = Described::named(event);
                     let target = event.meta.target;
-                    self.known.insert(pid, Known { target, described, uses_free: false, sampled: false });
+                    self.known.insert(pid, Known::new(target, described));
                 }
             }
             TaskWhat::Exec { .. } => self.exec(event, tell)?,
@@ -184,7 +190,7 @@ impl Follower {
         let current = self.kernel.target(pid)?.filter(|t| t.id == target);
         let Some(current) = current else {
             // Gone already: its name is all there is, and its exit is on the way.
-            let described = Described { comm: Some(event.comm_text()), ..Described::default() };
+            let described = Described::named(event);
             self.admit(pid, target, described, tell);
             return Ok(());
         };

@@ -2,10 +2,10 @@
 use super::{Calibration, Kernel, KernelError};
 use crate::host::plan::{FaultHook, Plan};
 use aya::{EbpfLoader, VerifierLogLevel};
+use memtrace_common::layout;
 use memtrace_common::names::map;
 use memtrace_common::params::{self, Params};
 use memtrace_common::target::SELF_TEST;
-use memtrace_common::{layout, refault::CHUNK_PAGES};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use std::collections::HashMap;
 
@@ -31,18 +31,6 @@ pub struct Sizes {
 impl Default for Sizes {
     fn default() -> Self {
         Self { ring_bytes: 4 << 20, targets: 16384, chunks: 4096 }
-    }
-}
-
-impl Sizes {
-    /// Upper bound of the kernel memory of the tables sized here, in bytes.
-    pub fn kernel_bytes(&self) -> u64 {
-        const HASH_ENTRY: u64 = 64;
-        let chunk = CHUNK_PAGES as u64 * 8 + HASH_ENTRY;
-        let target = (size_of::<memtrace_common::target::Target>() + size_of::<memtrace_common::refault::FaultStats>())
-            as u64
-            + 2 * HASH_ENTRY;
-        u64::from(self.ring_bytes) + u64::from(self.chunks) * chunk + u64::from(self.targets) * target
     }
 }
 
