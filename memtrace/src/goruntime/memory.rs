@@ -9,20 +9,65 @@ const ADDRESS_SPACE_BYTES: u64 = 1 << 47;
 const GO_PAGE_BYTES: u64 = 8 << 10;
 const SYSTEM_PAGE_BYTES: u64 = 4 << 10;
 
-/// Fills `buffer` from `address` of the process, in one system call. A partial read is an `UnexpectedEof` error;
-/// ESRCH means the process is gone, EPERM that ptrace access to it is denied.
-pub fn read_memory(tgid: u32, address: u64, buffer: &mut [u8]) -> io::Result<()> {
-    let pid = libc::pid_t::try_from(tgid).map_err(|_| ErrorKind::InvalidInput)?;
-    let remote = usize::try_from(address).map_err(|_| ErrorKind::InvalidInput)?;
-    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let remote = libc::iovec { iov_base: remote as *mut libc::c_void, iov_len: buffer.len() };
-    // SAFETY: both iovecs outlive the call. The kernel writes at most `iov_len` bytes to the local one, which is
-    // exactly the exclusively borrowed `buffer`; the remote one is an address in another process, checked there.
-    let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
-    match usize::try_from(read) {
-        Ok(bytes) if bytes == buffer.len() => Ok(()),
-        Ok(_) => Err(ErrorKind::UnexpectedEof.into()),
-        Err(_) => Err(io::Error::last_os_error()),
+/// Linux's UIO_MAXIOV: iovecs one call takes.
+const IOVECS_MAX: usize = 1024;
+
+/// Some bytes to be filled from an address.
+#[derive(Debug)]
+pub struct Piece<'a> {
+    pub address: u64,
+    pub buffer: &'a mut [u8],
+}
+
+/// The memory of a process, or of something that stands for one.
+pub trait ReadMemory {
+    /// Fills all pieces, with as few system calls as the kernel allows (one up to 1024 pieces). Fails as a whole with
+    /// EFAULT or `UnexpectedEof` when one of them is not mapped, ESRCH when the process is gone, EPERM when ptrace
+    /// access to it is denied.
+    fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> io::Result<()>;
+
+    fn read(&self, address: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_pieces(&mut [Piece { address, buffer }])
+    }
+
+    fn read_u64(&self, address: u64) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.read(address, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+}
+
+/// The memory of a live process by process_vm_readv: no stop, no write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessMemory {
+    pub tgid: u32,
+}
+
+impl ReadMemory for ProcessMemory {
+    fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
+        let pid = libc::pid_t::try_from(self.tgid).map_err(|_| ErrorKind::InvalidInput)?;
+        for batch in pieces.chunks_mut(IOVECS_MAX) {
+            let mut wanted = 0;
+            let (mut local, mut remote) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+            for piece in batch {
+                let (start, iov_len) = (usize::try_from(piece.address), piece.buffer.len());
+                let iov_base = start.map_err(|_| ErrorKind::InvalidInput)? as *mut libc::c_void;
+                local.push(libc::iovec { iov_base: piece.buffer.as_mut_ptr().cast(), iov_len });
+                remote.push(libc::iovec { iov_base, iov_len });
+                wanted += iov_len;
+            }
+            let count = local.len() as libc::c_ulong;
+            // SAFETY: both lists outlive the call and hold `count` iovecs. The kernel writes at most `iov_len` bytes to
+            // each local one, which is exactly an exclusively borrowed buffer; the remote ones are addresses in another
+            // process, checked there.
+            let read = unsafe { libc::process_vm_readv(pid, local.as_ptr(), count, remote.as_ptr(), count, 0) };
+            match usize::try_from(read) {
+                Ok(bytes) if bytes == wanted => {}
+                Ok(_) => return Err(ErrorKind::UnexpectedEof.into()),
+                Err(_) => return Err(io::Error::last_os_error()),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -30,7 +75,7 @@ pub fn read_memory(tgid: u32, address: u64, buffer: &mut [u8]) -> io::Result<()>
 /// target (at most 128 KiB on a heap of 800 MB under full load).
 pub fn read_counters(tgid: u32, address: u64) -> io::Result<GoCounters> {
     let mut bytes = [0u8; 48];
-    read_memory(tgid, address, &mut bytes)?;
+    ProcessMemory { tgid }.read(address, &mut bytes)?;
     let mut words = [0u64; 6];
     for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = chunk.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));

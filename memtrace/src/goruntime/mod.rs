@@ -3,17 +3,22 @@
 mod buildinfo;
 mod elfsym;
 mod find;
+mod globals;
 pub mod image;
+pub mod layout;
 mod maps;
 pub mod memory;
 mod moduledata;
 mod pclntab;
+mod runtime;
 mod symbol;
 #[cfg(test)]
 mod tests;
 mod version;
 
 pub use find::{find, read_build};
+pub use globals::Globals;
+pub use runtime::{Runtime, RuntimeError};
 pub use symbol::{Frame, Symbolizer};
 pub use version::Version;
 

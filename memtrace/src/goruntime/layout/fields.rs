@@ -1,0 +1,65 @@
+//! One list of fields, from which come the structs, the names in the tables and the way to fill them.
+
+/// A field as the layout wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The Go type, or `&` and the name of a variable whose type has no name.
+    pub of: &'static str,
+    /// Go names from the outside in, with dots; alternatives (a renamed field) are separated by `|`. `#` stands for the
+    /// size of the type itself; a name that ends in it for the size of that field.
+    pub path: &'static str,
+    /// Not in every release.
+    pub is_optional: bool,
+}
+
+/// Declares one struct per Go type, all values in bytes: offsets, and `bytes`, the size of the type.
+macro_rules! layout {
+    (@push $list:ident $of:literal $path:literal) => {
+        $list.push(Field { of: $of, path: $path, is_optional: false });
+    };
+    (@push $list:ident $of:literal $path:literal optional) => {
+        $list.push(Field { of: $of, path: $path, is_optional: true });
+    };
+    (@type) => { u32 };
+    (@type optional) => { Option<u32> };
+    (@take $values:ident) => { $values.next()?? };
+    (@take $values:ident optional) => { $values.next()? };
+    ($($(#[$doc:meta])* $type:ident $name:ident $of:literal {
+        $($field:ident $(($optional:ident))?: $path:literal,)*
+    })*) => {
+        $($(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $type {
+            /// Size of the type.
+            pub bytes: u32,
+            $(pub $field: layout!(@type $($optional)?),)*
+        })*
+
+        /// Offsets and sizes, in bytes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Layout { $(pub $name: $type,)* }
+
+        impl Layout {
+            /// Every field, in the order of [`Layout::from_values`].
+            pub fn fields() -> Vec<$crate::goruntime::layout::fields::Field> {
+                use $crate::goruntime::layout::fields::Field;
+                let mut list = Vec::new();
+                $(list.push(Field { of: $of, path: "#", is_optional: false });
+                $(layout!(@push list $of $path $($optional)?);)*)*
+                list
+            }
+
+            /// `None`: one that every release has is missing.
+            pub fn from_values(values: impl IntoIterator<Item = Option<u32>>) -> Option<Layout> {
+                let mut values = values.into_iter();
+                Some(Layout {
+                    $($name: $type {
+                        bytes: values.next()??,
+                        $($field: layout!(@take values $($optional)?),)*
+                    },)*
+                })
+            }
+        }
+    };
+}
+pub(super) use layout;

@@ -1,0 +1,91 @@
+//! The Go runtime of one live process: where everything is in it, and that it is still the same process.
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::globals::Globals;
+use super::layout::Layout;
+use super::memory::{Piece, ProcessMemory, ReadMemory};
+use super::{ReadBy, Version};
+
+/// A located runtime. Reads metadata of the runtime only, never the target's objects.
+#[derive(Debug)]
+pub struct Runtime<M = PinnedMemory> {
+    pub version: Version,
+    pub layout: Arc<Layout>,
+    /// Absolute addresses.
+    pub globals: Globals,
+    pub read_by: ReadBy,
+    pub memory: M,
+}
+
+/// Why something could not be read out of a runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("the process is gone, or has started another program")]
+    Gone,
+    #[error("not permitted: reading a process needs root or CAP_SYS_PTRACE")]
+    NotPermitted,
+    /// What was read cannot be true: torn by the running target, damaged, or not the layout it was taken for.
+    #[error("unreadable: {0}")]
+    Implausible(String),
+    #[error("reading the process: {0}")]
+    Io(#[source] io::Error),
+}
+
+/// The memory of one program in one process. After its exit or an exec every read fails, also when the pid is used
+/// again: the open file holds on to the address space, not to the number.
+#[derive(Debug)]
+pub struct PinnedMemory {
+    memory: ProcessMemory,
+    space: File,
+    /// A mapped address.
+    probe: u64,
+}
+
+impl PinnedMemory {
+    /// `probe`: some address that stays mapped as long as the program runs, and is resident.
+    pub fn open(tgid: u32, probe: u64) -> io::Result<PinnedMemory> {
+        let pinned =
+            PinnedMemory { memory: ProcessMemory { tgid }, space: File::open(format!("/proc/{tgid}/mem"))?, probe };
+        pinned.check()?;
+        Ok(pinned)
+    }
+
+    /// ESRCH when the address space is no longer that of a running program.
+    fn check(&self) -> io::Result<()> {
+        let mut byte = [0];
+        match self.space.read_at(&mut byte, self.probe)? {
+            1 => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    }
+
+    pub fn tgid(&self) -> u32 {
+        self.memory.tgid
+    }
+}
+
+impl ReadMemory for PinnedMemory {
+    fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
+        let read = self.memory.read_pieces(pieces);
+        // Alive after the read: it was alive, and owned the pid, during it.
+        self.check()?;
+        read
+    }
+}
+
+impl From<io::Error> for RuntimeError {
+    fn from(error: io::Error) -> RuntimeError {
+        match error.raw_os_error() {
+            Some(libc::ESRCH | libc::ENOENT) => RuntimeError::Gone,
+            Some(libc::EPERM | libc::EACCES) => RuntimeError::NotPermitted,
+            Some(libc::EFAULT) => RuntimeError::Implausible("a pointer to unmapped memory".to_owned()),
+            _ if error.kind() == io::ErrorKind::UnexpectedEof => {
+                RuntimeError::Implausible("a pointer to unmapped memory".to_owned())
+            }
+            _ => RuntimeError::Io(error),
+        }
+    }
+}
