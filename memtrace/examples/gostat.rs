@@ -1,6 +1,6 @@
 //! Prints what can be read of a Go process from outside: `cargo run --example gostat -- PID [ADDRESS…]`; hexadecimal
 //! code addresses are named.
-use anyhow::{Context, bail};
+use anyhow::Context;
 use memtrace::goruntime::{Symbolizer, find, memory};
 
 fn main() -> anyhow::Result<()> {
@@ -19,11 +19,10 @@ fn main() -> anyhow::Result<()> {
         println!("{:#x} {function} {}:{}", frame.address, frame.file.unwrap_or_default(), frame.line.unwrap_or(0));
     }
 
-    let Some(address) = process.counters_address else {
-        bail!("not read: {}", process.refused.unwrap_or_default());
-    };
-    println!("read by        {} at {address:#x}", process.read_by.map_or("", |by| by.as_str()));
-    let counters = memory::read_counters(tgid, address)?;
+    let located = process.located.with_context(|| format!("not read: {}", process.refused.unwrap_or_default()))?;
+    println!("read by        {}", located.read_by.as_str());
+    println!("globals        {:#x?}", located.globals);
+    let counters = memory::read_counters(tgid, located.counters_address())?;
     let heap = memory::heap(&counters);
     println!("heap inuse     {}", heap.inuse_bytes);
     println!("heap idle      {}", heap.idle_bytes);

@@ -1,6 +1,7 @@
 //! The immutable result of one interval or of the whole window: owned, in bytes and ns, absent where nothing is known.
 use crate::account::Account;
 use crate::event::TargetId;
+pub use crate::goruntime::ReadBy;
 
 /// Which stretch of time a snapshot is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,27 +25,6 @@ pub struct Snapshot {
     pub account: Account,
     /// What the reader must know to read the numbers right.
     pub notes: Vec<String>,
-}
-
-/// How the Go runtime's tables were found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadBy {
-    Symbols,
-    Dwarf,
-    Table,
-    Vote,
-}
-
-impl ReadBy {
-    /// The word used in every output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Symbols => "symbols",
-            Self::Dwarf => "dwarf",
-            Self::Table => "table",
-            Self::Vote => "vote",
-        }
-    }
 }
 
 /// The Go build of an executable.

@@ -3,7 +3,7 @@ use crate::aggregate::ProcessInfo;
 use crate::event::{GoHeap, TargetId, TaskEvent};
 use crate::goruntime::{self, memory};
 use crate::procfs::process::{self, Stat};
-use crate::snapshot::{GoBuild, ReadBy};
+use crate::snapshot::GoBuild;
 
 /// A process, described.
 #[derive(Clone, Debug, Default)]
@@ -22,9 +22,9 @@ pub(super) fn describe(pid: u32) -> Described {
     let found = goruntime::find(pid).ok();
     let (go, counters, refused) = match found {
         Some(go) => {
-            let read_by = go.read_by.map(|goruntime::ReadBy::Symbols| ReadBy::Symbols);
-            let build = GoBuild { version: go.build.version, read_by };
-            (Some(build), go.counters_address.unwrap_or(0), go.refused)
+            let counters = go.located.as_ref().map_or(0, |located| located.counters_address());
+            let build = GoBuild { version: go.build.version, read_by: go.located.map(|located| located.read_by) };
+            (Some(build), counters, go.refused)
         }
         None => (None, 0, None),
     };

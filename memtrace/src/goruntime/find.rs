@@ -1,37 +1,118 @@
-//! From a pid to where its Go heap counters are.
+//! From a pid to where its Go runtime is.
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use object::elf;
+use super::file::{GoFile, Located};
+use super::image::Image;
+use super::maps::{FileId, read_maps};
+use super::{GoProcess, NotRead, memory};
 
-use super::buildinfo::{BuildInfo, NoBuildInfo};
-use super::image::{Image, Symbol};
-use super::version::Version;
-use super::{GoBuild, GoProcess, NotRead, ReadBy, memory};
-
-/// Bytes from `heapInUse` to the end of `mappedReady`.
-const COUNTERS_BYTES: u64 = 48;
 /// A counter set torn by the running target is read again, and an executable replaced by exec looked at again, at most
 /// so often in all.
 const ATTEMPTS: usize = 3;
+/// Mapped files in which a Go runtime is looked for, per process that is no Go program itself.
+const LIBRARIES_MAX: usize = 64;
+/// Files whose content is remembered; one more empties the cache.
+const FILES_MAX: usize = 1 << 12;
 
-/// What the process runs, and where its heap counters are. Reads a few KiB when the process is not Go's.
+/// What the process runs, and where its Go runtime is. Reads a few KiB when the process is not Go's.
 ///
 /// Works across mount and pid namespaces as long as `tgid` is valid in this process's own.
 pub fn find(tgid: u32) -> Result<GoProcess, NotRead> {
-    let mut identity = exe_identity(tgid);
-    for _ in 1..ATTEMPTS {
-        let found = find_once(tgid);
-        let now = exe_identity(tgid);
-        if now == identity {
-            return found;
+    Finder::default().find(tgid)
+}
+
+/// [`find`] for many processes: every file is read once. Bounded.
+#[derive(Default)]
+pub struct Finder {
+    /// By device, inode and time of last change; `None`: not Go's.
+    files: HashMap<Key, Option<Arc<GoFile>>>,
+}
+
+type Key = (u64, u64, i64, i64);
+
+/// Where a Go file is in a process.
+struct Mapped {
+    file: Arc<GoFile>,
+    load_bias: i64,
+}
+
+impl Finder {
+    pub fn find(&mut self, tgid: u32) -> Result<GoProcess, NotRead> {
+        let mut identity = exe_identity(tgid);
+        for _ in 1..ATTEMPTS {
+            let found = self.find_once(tgid);
+            let now = exe_identity(tgid);
+            if now == identity {
+                return found;
+            }
+            // It called exec meanwhile: the parts do not belong together.
+            identity = now;
         }
-        // It called exec meanwhile: the parts do not belong together.
-        identity = now;
+        self.find_once(tgid)
     }
-    find_once(tgid)
+
+    fn find_once(&mut self, tgid: u32) -> Result<GoProcess, NotRead> {
+        let Mapped { file, load_bias } = match self.executable(tgid) {
+            Err(NotRead::NotGo) => self.library(tgid)?,
+            other => other?,
+        };
+        let build = file.build.clone();
+        let located = file.located.clone().and_then(|located| moved(tgid, located, load_bias));
+        Ok(match located {
+            Ok(located) => GoProcess { build, load_bias, located: Some(located), refused: None },
+            Err(reason) => GoProcess { build, load_bias, located: None, refused: Some(reason) },
+        })
+    }
+
+    fn executable(&mut self, tgid: u32) -> Result<Mapped, NotRead> {
+        let opened = |error| classify(tgid, error);
+        let key = fs::metadata(exe_path(tgid)).map_err(opened)?;
+        let open = || Image::open(&exe_path(tgid)).map_err(opened);
+        let file = self.read(key_of(&key), open)?.ok_or(NotRead::NotGo)?;
+        // Read again only for the few bytes of its header: the entry point is not kept.
+        let load_bias = if file.build.pie { load_bias(tgid, &open()?)? } else { 0 };
+        Ok(Mapped { file, load_bias })
+    }
+
+    /// A library made by `-buildmode=c-shared` in a program that is not Go's.
+    fn library(&mut self, tgid: u32) -> Result<Mapped, NotRead> {
+        let mappings = read_maps(tgid).map_err(|error| classify(tgid, error))?;
+        let mut seen: Vec<FileId> = Vec::new();
+        for mapping in mappings {
+            if seen.contains(&mapping.file) || seen.len() == LIBRARIES_MAX {
+                continue;
+            }
+            seen.push(mapping.file);
+            let Some(key) = mapping.metadata(tgid).map(|metadata| key_of(&metadata)) else { continue };
+            let open = || mapping.open(tgid).map_err(|error| classify(tgid, error));
+            let Ok(Some(file)) = self.read(key, open) else { continue };
+            let image = open()?;
+            let linked = mapping.link_address(&image, mapping.start).ok_or_else(|| refused("library mapped oddly"))?;
+            return Ok(Mapped { file, load_bias: mapping.start.wrapping_sub(linked).cast_signed() });
+        }
+        Err(NotRead::NotGo)
+    }
+
+    fn read(&mut self, key: Key, open: impl Fn() -> Result<Image, NotRead>) -> Result<Option<Arc<GoFile>>, NotRead> {
+        if let Some(known) = self.files.get(&key) {
+            return Ok(known.clone());
+        }
+        let file = match open().and_then(|image| GoFile::read(&image)) {
+            Ok(file) => Some(Arc::new(file)),
+            Err(NotRead::NotGo) => None,
+            Err(other) => return Err(other),
+        };
+        if self.files.len() >= FILES_MAX {
+            self.files.clear();
+        }
+        self.files.insert(key, file.clone());
+        Ok(file)
+    }
 }
 
 /// Device and inode of the running executable.
@@ -39,81 +120,24 @@ fn exe_identity(tgid: u32) -> Option<(u64, u64)> {
     fs::metadata(exe_path(tgid)).ok().map(|m| (m.dev(), m.ino()))
 }
 
-fn find_once(tgid: u32) -> Result<GoProcess, NotRead> {
-    let image = match Image::open(&exe_path(tgid)) {
-        Ok(image) => image,
-        Err(error) => return Err(classify(tgid, error)),
-    };
-    let build = read_build(&image)?;
-    let located = locate_counters(&image, &build).and_then(|link_address| {
-        let load_bias = load_bias(tgid, &image)?;
-        let address = link_address.checked_add_signed(load_bias).ok_or_else(|| refused("address overflow"))?;
-        validate(tgid, address)?;
-        Ok((load_bias, address))
-    });
-    match located {
-        Ok((load_bias, address)) => {
-            let read_by = Some(ReadBy::Symbols);
-            Ok(GoProcess { build, load_bias, counters_address: Some(address), read_by, refused: None })
+fn key_of(metadata: &fs::Metadata) -> Key {
+    (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+/// Absolute addresses, looked at once. `Err`: why they cannot be right.
+fn moved(tgid: u32, located: Located, load_bias: i64) -> Result<Located, String> {
+    let globals = located.globals.moved(load_bias).ok_or("address overflow")?;
+    let located = Located { globals, ..located };
+    let mut verdict = Ok(());
+    for _ in 0..ATTEMPTS {
+        verdict = memory::read_counters(tgid, located.counters_address())
+            .map_err(|_| "the heap counters are not mapped".to_owned())
+            .and_then(|counters| memory::check(&counters));
+        if verdict.is_ok() {
+            break;
         }
-        Err(NotRead::Refused(reason)) => {
-            Ok(GoProcess { build, load_bias: 0, counters_address: None, read_by: None, refused: Some(reason) })
-        }
-        Err(other) => Err(other),
     }
-}
-
-/// What the linker wrote about the build; also for a file that is not running.
-pub fn read_build(image: &Image) -> Result<GoBuild, NotRead> {
-    let info = BuildInfo::read(image).map_err(|absent| match absent {
-        NoBuildInfo::Absent => NotRead::NotGo,
-        NoBuildInfo::Unreadable(reason) => refused(reason),
-    })?;
-    Ok(GoBuild {
-        version: info.version,
-        stripped: image.section(".symtab").is_none(),
-        pie: image.is_relocatable,
-        cgo: info.cgo,
-    })
-}
-
-/// Address of `heapInUse` as linked, before any load bias.
-fn locate_counters(image: &Image, build: &GoBuild) -> Result<u64, NotRead> {
-    if !matches!(image.machine, elf::EM_X86_64 | elf::EM_AARCH64) {
-        return Err(refused("only amd64 and arm64 layouts are known"));
-    }
-    let version = Version::parse(&build.version).ok_or_else(|| refused("unknown Go version"))?;
-    let offset = version.counters_offset().map_err(NotRead::Refused)?;
-    let controller = find_symbol(image, "runtime.gcController")?;
-    if controller.bytes < offset + COUNTERS_BYTES {
-        return Err(refused("runtime.gcController is smaller than its layout"));
-    }
-    controller.address.checked_add(offset).ok_or_else(|| refused("address overflow"))
-}
-
-/// The one defined symbol of that name in `.symtab`.
-pub(crate) fn find_symbol(image: &Image, name: &str) -> Result<Symbol, NotRead> {
-    let table = image.section(".symtab").ok_or_else(|| refused("stripped: no symbol table"))?;
-    let strings = image.sections.get(table.link as usize).ok_or_else(|| refused("damaged symbol table"))?;
-    let damaged = |error: io::Error| NotRead::Refused(format!("damaged symbol table: {error}"));
-    let names = image.find_name(strings, name).map_err(damaged)?;
-    let mut found: Option<Symbol> = None;
-    let mut is_ambiguous = false;
-    if !names.is_empty() {
-        let visit = |symbol: Symbol| {
-            if symbol.is_defined && names.contains(&symbol.name_offset) {
-                is_ambiguous |= found.is_some_and(|other| other.address != symbol.address);
-                found = Some(symbol);
-            }
-            true
-        };
-        image.for_each_symbol(&table, visit).map_err(damaged)?;
-    }
-    match found {
-        Some(symbol) if !is_ambiguous => Ok(symbol),
-        Some(_) => Err(NotRead::Refused(format!("more than one symbol {name}"))),
-        None => Err(NotRead::Refused(format!("no symbol {name}"))),
-    }
+    verdict.map(|()| located)
 }
 
 /// Run-time minus link-time addresses of the executable: its entry point as the kernel put it into the auxiliary
@@ -134,22 +158,6 @@ fn load_bias(tgid: u32, image: &Image) -> Result<i64, NotRead> {
         return Err(refused("the running image is not the file it was started from"));
     }
     Ok(bias)
-}
-
-/// Reads the counters once to see that they can be what they are taken for.
-fn validate(tgid: u32, address: u64) -> Result<(), NotRead> {
-    let mut verdict = Ok(());
-    for _ in 0..ATTEMPTS {
-        let counters = memory::read_counters(tgid, address).map_err(|error| match error.raw_os_error() {
-            Some(libc::EFAULT) => refused("the heap counters are not mapped"),
-            _ => classify(tgid, error),
-        })?;
-        verdict = memory::check(&counters).map_err(NotRead::Refused);
-        if verdict.is_ok() {
-            break;
-        }
-    }
-    verdict
 }
 
 /// The running executable: also when its file was deleted, replaced or is in another mount namespace.

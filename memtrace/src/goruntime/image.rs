@@ -16,8 +16,8 @@ const SECTIONS_MAX: usize = 1 << 13;
 const SECTION_NAMES_MAX_BYTES: u64 = 1 << 18;
 /// No table longer than this is walked: a sparse file may claim terabytes.
 const TABLE_MAX_BYTES: u64 = 1 << 26;
-/// Places at which a searched name is remembered: one, in a file of any linker.
-const NAMES_MAX: usize = 64;
+/// Places at which searched names are remembered: one each, in a file of any linker.
+const NAMES_MAX: usize = 256;
 const CHUNK_BYTES: u64 = 1 << 16;
 
 /// Where the bytes of an image come from.
@@ -53,12 +53,19 @@ pub struct Segment {
     pub offset: u64,
     pub address: u64,
     pub file_bytes: u64,
+    /// With what starts as zeros behind it.
+    pub memory_bytes: u64,
 }
 
 impl Segment {
     /// Whether the file holds the byte of that address.
     pub fn contains(&self, address: u64) -> bool {
         address.checked_sub(self.address).is_some_and(|inside| inside < self.file_bytes)
+    }
+
+    /// Whether that address is the segment's in memory.
+    pub fn holds(&self, address: u64) -> bool {
+        address.checked_sub(self.address).is_some_and(|inside| inside < self.memory_bytes)
     }
 }
 
@@ -160,6 +167,7 @@ impl Image {
                 offset: p.p_offset.get(e),
                 address: p.p_vaddr.get(e),
                 file_bytes: p.p_filesz.get(e),
+                memory_bytes: p.p_memsz.get(e),
             })
             .collect();
         Ok(())
@@ -327,20 +335,21 @@ impl Image {
         Ok(())
     }
 
-    /// Offsets in a string table at which some string ends with `name`; a linker may share the tails of strings.
-    pub fn find_name(&self, strings: &Section, name: &str) -> io::Result<Vec<u32>> {
-        let pattern_bytes = name.len() as u64 + 1;
+    /// Which of `names` some string of a table ends with, and where in the table; a linker may share the tails of strings.
+    pub fn find_names<'n>(&self, strings: &Section, names: &[&'n str]) -> io::Result<Vec<(u32, &'n str)>> {
+        let overlap = names.iter().map(|name| name.len() as u64 + 1).max().unwrap_or(1);
         let bytes = strings.bytes.min(TABLE_MAX_BYTES);
         let mut found = Vec::new();
         let mut start = 0;
-        while start + pattern_bytes <= bytes && found.len() < NAMES_MAX {
-            // Pieces overlap, so that a name across their border is seen, once.
-            let piece = (CHUNK_BYTES + pattern_bytes - 1).min(bytes - start);
+        while start < bytes && found.len() < NAMES_MAX {
+            // Pieces overlap, so that a name across their border is seen; twice perhaps.
+            let piece = (CHUNK_BYTES + overlap - 1).min(bytes - start);
             let at = strings.offset.checked_add(start).ok_or(invalid("table offset"))?;
             let text = self.read(at, piece as usize)?;
-            let ends =
-                (name.len()..text.len()).filter(|end| text[*end] == 0 && text[..*end].ends_with(name.as_bytes()));
-            found.extend(ends.map(|end| (start as usize + end - name.len()) as u32));
+            for end in (0..text.len()).filter(|end| text[*end] == 0) {
+                let ending = names.iter().filter(|name| text[..end].ends_with(name.as_bytes()));
+                found.extend(ending.map(|name| ((start as usize + end - name.len()) as u32, *name)));
+            }
             start += CHUNK_BYTES;
         }
         found.truncate(NAMES_MAX);

@@ -73,9 +73,18 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
 }
 
 impl Mapping {
+    fn map_file(&self, tgid: u32) -> PathBuf {
+        PathBuf::from(format!("/proc/{tgid}/map_files/{:x}-{:x}", self.start, self.end))
+    }
+
+    /// Of the mapped file; `None` where the caller has no right to it.
+    pub(crate) fn metadata(&self, tgid: u32) -> Option<fs::Metadata> {
+        fs::metadata(self.map_file(tgid)).ok()
+    }
+
     /// The mapped file itself: also a deleted one, and one of another mount namespace.
     pub(crate) fn open(&self, tgid: u32) -> io::Result<Image> {
-        if let Ok(image) = Image::open(Path::new(&format!("/proc/{tgid}/map_files/{:x}-{:x}", self.start, self.end))) {
+        if let Ok(image) = Image::open(&self.map_file(tgid)) {
             return Ok(image);
         }
         // map_files needs CAP_CHECKPOINT_RESTORE; these need only ptrace access.

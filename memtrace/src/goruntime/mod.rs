@@ -2,12 +2,14 @@
 //! code addresses mean. Executables and the memory of targets are untrusted: every parser here is total and bounded.
 mod buildinfo;
 mod elfsym;
+mod file;
 mod find;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod globals;
 pub mod image;
 pub mod layout;
+mod locate;
 mod maps;
 pub mod memory;
 mod moduledata;
@@ -18,24 +20,22 @@ mod symbol;
 mod tests;
 mod version;
 
-pub use find::{find, read_build};
+pub use file::{GoFile, Located, read_build};
+pub use find::{Finder, find};
 pub use globals::Globals;
 pub use runtime::{Runtime, RuntimeError};
 pub use symbol::{Frame, Symbolizer};
 pub use version::Version;
 
 /// A process that runs Go code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct GoProcess {
     pub build: GoBuild,
-    /// Run-time minus link-time addresses of the executable; 0 when it is not a PIE or was refused.
+    /// Run-time minus link-time addresses of the file with the runtime; 0 when it is not relocatable.
     pub load_bias: i64,
-    /// Absolute address of the six contiguous u64 of `runtime.gcController` (Go mgcpacer.go): heapInUse,
-    /// heapReleased, heapFree, totalAlloc, totalFree, mappedReady. `None`: see `refused`.
-    pub counters_address: Option<u64>,
-    /// How that address was found.
-    pub read_by: Option<ReadBy>,
-    /// Why the counters of this Go process are not read.
+    /// Absolute addresses. `None`: see `refused`.
+    pub located: Option<Located>,
+    /// Why the runtime of this Go process is not read.
     pub refused: Option<String>,
 }
 
@@ -51,18 +51,24 @@ pub struct GoBuild {
     pub cgo: Option<bool>,
 }
 
-/// How the address of the counters was found.
+/// How a runtime's layout and addresses were found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadBy {
-    /// ELF symbol table, and a table of layouts by Go version.
-    Symbols,
+    /// Layout from the file's own debug information, addresses from its symbols.
+    Dwarf,
+    /// Addresses from its symbols, layout from the table of its Go version.
+    Table,
+    /// Stripped: addresses by vote over the references in its code, layout from the table.
+    Vote,
 }
 
 impl ReadBy {
     /// The name in every output.
     pub fn as_str(self) -> &'static str {
         match self {
-            ReadBy::Symbols => "symbols",
+            ReadBy::Dwarf => "dwarf",
+            ReadBy::Table => "table",
+            ReadBy::Vote => "vote",
         }
     }
 }

@@ -1,14 +1,20 @@
 //! Where Go's tables are in an executable: `.gopclntab`, and the base addresses in `moduledata` (Go
 //! runtime/symtab.go) that its entries count from. Both survive stripping.
+use std::ops::Range;
+
 use object::elf;
 
 use super::buildinfo::BuildInfo;
-use super::find::find_symbol;
 use super::image::{Image, Section};
+use super::locate;
 use super::version::Version;
 
 /// `moduledata.text`, in every version from 1.19 to 1.27.
 const TEXT: u64 = 176;
+/// `moduledata.noptrdata`, likewise.
+const DATA: u64 = 192;
+/// No program has more initialised and zeroed data.
+const DATA_MAX_BYTES: u64 = 1 << 34;
 
 /// The parts of the file a lookup needs.
 pub(crate) struct Tables {
@@ -17,6 +23,8 @@ pub(crate) struct Tables {
     pub(crate) text: u64,
     /// Link-time address of `go:func.*`, the base of funcdata; `None`: this version's moduledata was never measured.
     pub(crate) go_func: Option<u64>,
+    /// Link-time addresses of all Go variables: from `noptrdata` to `enoptrbss`.
+    pub(crate) data: Option<Range<u64>>,
 }
 
 /// The first eight bytes of a pclntab of Go 1.18 (0xfffffff0) or 1.20 and later (0xfffffff1), 64-bit, for amd64 (1) or
@@ -37,10 +45,21 @@ impl Tables {
         let text = in_header().or_else(in_module)?;
         // Without a module whose text agrees with the header, its other fields mean nothing.
         let module = module.filter(|_| in_module() == Some(text));
-        let in_symbols = || find_symbol(image, "go:func.*").ok().map(|symbol| symbol.address);
+        let in_symbols = || locate::symbols(image, &["go:func.*"]).ok()?.get("go:func.*").copied().flatten();
         let in_module = || image.relocated_u64(module?.checked_add(go_func_offset(image)?)?);
-        Some(Tables { pclntab, text, go_func: in_module().or_else(in_symbols) })
+        let data = module.and_then(|module| data_range(image, module));
+        Some(Tables { pclntab, text, go_func: in_module().or_else(in_symbols), data })
     }
+}
+
+/// Its pairs of addresses (Go runtime/symtab.go) `noptrdata`, `data`, `bss`, `noptrbss`: in that order in memory.
+fn data_range(image: &Image, module: u64) -> Option<Range<u64>> {
+    let word = |index: u64| image.relocated_u64(module.checked_add(DATA + 8 * index)?);
+    let bounds = (0..8).map(word).collect::<Option<Vec<u64>>>()?;
+    let is_sane = bounds.chunks(2).all(|pair| pair[0] <= pair[1]);
+    let start = bounds.iter().step_by(2).copied().min()?;
+    let end = bounds.iter().copied().max()?;
+    (is_sane && end - start < DATA_MAX_BYTES).then_some(start..end)
 }
 
 /// Offset of `moduledata.gofunc`, measured on amd64 and arm64.

@@ -1,5 +1,8 @@
 //! `.gopclntab` (Go runtime/symtab.go, internal/abi/symtab.go; format of Go 1.18 and later): function, file and line
 //! of a code address. It survives stripping. Read on demand: a lookup is a few dozen small reads, no memory is kept.
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
 use super::buildinfo::uvarint;
 use super::image::Image;
 use super::moduledata::Tables;
@@ -8,6 +11,8 @@ const MAGIC_1_20: u32 = 0xffff_fff1;
 const NAME_MAX_BYTES: usize = 1 << 12;
 /// One function's pc-value table is read no further than this.
 const VALUES_MAX_BYTES: u64 = 1 << 17;
+/// Larger tables of functions or of names are not walked; those of the largest programs known are half of this.
+const WALK_MAX_BYTES: u64 = 1 << 25;
 const INLINE_DEPTH_MAX: usize = 32;
 /// No pclntab is this large; a smaller bound keeps sums of offsets from overflowing.
 const TABLE_MAX_BYTES: u64 = 1 << 40;
@@ -55,7 +60,12 @@ struct Function {
 impl Pclntab {
     /// `None`: not Go, older than 1.18, or damaged.
     pub(crate) fn read(image: &Image) -> Option<Pclntab> {
-        let Tables { pclntab, text, go_func } = Tables::locate(image)?;
+        Pclntab::of(image, &Tables::locate(image)?)
+    }
+
+    pub(crate) fn of(image: &Image, tables: &Tables) -> Option<Pclntab> {
+        let Tables { pclntab, text, go_func, .. } = tables;
+        let (text, go_func) = (*text, *go_func);
         let (start, bytes) = (pclntab.offset, pclntab.bytes.min(TABLE_MAX_BYTES));
         let quantum = image.read(start.checked_add(6)?, 1).ok()?.first().copied()?;
         let word = |index: u64| image.read_u64(start.checked_add(8 + 8 * index)?).ok();
@@ -73,6 +83,50 @@ impl Pclntab {
             table: inside(7)?,
             end: start.checked_add(bytes)?,
         })
+    }
+
+    /// Link-time addresses of the code of those of the functions `wanted` that the program has. Reads the whole table,
+    /// if it is no longer than [`WALK_MAX_BYTES`].
+    pub(crate) fn find_functions<'n>(&self, image: &Image, wanted: &BTreeSet<&'n str>) -> HashMap<&'n str, Range<u64>> {
+        self.try_find_functions(image, wanted).unwrap_or_default()
+    }
+
+    fn try_find_functions<'n>(
+        &self,
+        image: &Image,
+        wanted: &BTreeSet<&'n str>,
+    ) -> Option<HashMap<&'n str, Range<u64>>> {
+        let names = self.find_names(image, wanted)?;
+        let bytes = self.end.checked_sub(self.table).filter(|bytes| *bytes <= WALK_MAX_BYTES)?;
+        let table = image.read(self.table, bytes as usize).ok()?;
+        let word = |at: usize| table.get(at..)?.first_chunk::<4>().map(|word| u32::from_le_bytes(*word));
+        let mut found = HashMap::new();
+        for index in 0..self.functions as usize {
+            let (start, function, end) = (word(8 * index)?, word(8 * index + 4)?, word(8 * index + 8)?);
+            let Some(name) = word((function as usize).checked_add(4)?).and_then(|offset| names.get(&offset)) else {
+                continue;
+            };
+            let address = |relative: u32| self.text.checked_add(relative.into());
+            found.insert(*name, address(start)?..address(end)?);
+        }
+        Some(found)
+    }
+
+    /// Offsets of those names in the table of names.
+    fn find_names<'n>(&self, image: &Image, wanted: &BTreeSet<&'n str>) -> Option<HashMap<u32, &'n str>> {
+        // The parts of a pclntab follow each other: names, units, …
+        let bytes = self.units.checked_sub(self.names).filter(|bytes| *bytes <= WALK_MAX_BYTES)?;
+        let text = image.read(self.names, bytes as usize).ok()?;
+        let mut at = 0;
+        let mut found = HashMap::new();
+        for name in text.split(|byte| *byte == 0) {
+            if name.starts_with(b"runtime.") {
+                let known = std::str::from_utf8(name).ok().and_then(|name| wanted.get(name));
+                found.extend(known.map(|known| (at, *known)));
+            }
+            at = u32::try_from(name.len() + 1).ok()?.checked_add(at)?;
+        }
+        Some(found)
     }
 
     /// The calls at a link-time address, innermost first: the inlined ones, then the function itself. Without

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::globals::Globals;
 use super::layout::Layout;
 use super::memory::{Piece, ProcessMemory, ReadMemory};
-use super::{ReadBy, Version};
+use super::{Located, NotRead, ReadBy, Version, find};
 
 /// A located runtime. Reads metadata of the runtime only, never the target's objects.
 #[derive(Debug)]
@@ -18,6 +18,24 @@ pub struct Runtime<M = PinnedMemory> {
     pub globals: Globals,
     pub read_by: ReadBy,
     pub memory: M,
+}
+
+impl Runtime {
+    /// Finds the runtime of a process and holds on to its address space.
+    pub fn attach(tgid: u32) -> Result<Runtime, NotRead> {
+        let found = find(tgid)?;
+        let Some(located) = found.located else {
+            return Err(NotRead::Refused(found.refused.unwrap_or_default()));
+        };
+        let memory =
+            PinnedMemory::open(tgid, located.counters_address()).map_err(|error| match error.raw_os_error() {
+                Some(libc::ESRCH | libc::ENOENT) => NotRead::Vanished,
+                Some(libc::EPERM | libc::EACCES) => NotRead::NotPermitted,
+                _ => NotRead::Io(error),
+            })?;
+        let Located { version, layout, globals, read_by } = located;
+        Ok(Runtime { version, layout, globals, read_by, memory })
+    }
 }
 
 /// Why something could not be read out of a runtime.

@@ -2,7 +2,7 @@
 use super::elfsym::ElfSymbols;
 use super::image::Image;
 use super::pclntab::{Pclntab, Place};
-use super::{NotRead, find, read_build};
+use super::{GoFile, NotRead, locate, read_build};
 use object::elf;
 
 const BASE: u64 = 0x40_0000;
@@ -115,7 +115,7 @@ fn executable() -> Vec<u8> {
 fn read_all(bytes: Vec<u8>) {
     let Ok(image) = Image::parse(Box::new(bytes)) else { return };
     let _ = read_build(&image);
-    let _ = find::find_symbol(&image, "runtime.gcController");
+    let _ = GoFile::read(&image);
     let symbols = ElfSymbols::read(&image);
     let table = Pclntab::read(&image);
     for address in [0, BASE, BASE + 20, 0x1240, u64::MAX] {
@@ -129,8 +129,8 @@ fn a_whole_file_is_read() {
     let image = Image::parse(Box::new(executable())).unwrap();
     let build = read_build(&image).unwrap();
     assert_eq!((build.version.as_str(), build.cgo, build.stripped, build.pie), ("go1.26.6", Some(true), false, false));
-    let symbol = find::find_symbol(&image, "runtime.gcController").unwrap();
-    assert_eq!((symbol.address, symbol.bytes), (0x1234, 392));
+    let symbols = locate::symbols(&image, &["runtime.gcController", "runtime.memstats"]).unwrap();
+    assert_eq!(symbols.into_iter().collect::<Vec<_>>(), [("runtime.gcController", Some(0x1234))]);
     assert_eq!(ElfSymbols::read(&image).name(&image, 0x1240).as_deref(), Some("runtime.gcController"));
     let table = Pclntab::read(&image).unwrap();
     let place = |function: &str, line| Place { function: function.into(), file: Some("f.go".into()), line: Some(line) };

@@ -29,22 +29,6 @@ impl Version {
         let experiments = listed.split(',').filter(|x| !x.is_empty()).map(str::to_owned).collect();
         Some(Version { minor: number, patch, is_devel, experiments })
     }
-
-    /// Offset of `heapInUse` in `runtime.gcControllerState` (Go mgcpacer.go), the first of the six counters; the same
-    /// on amd64 and arm64. `Err`: this version's layout was never measured.
-    pub fn counters_offset(&self) -> Result<u64, String> {
-        if self.is_devel {
-            return Err("a development version of Go: its layout is unknown".into());
-        }
-        if self.experiments.iter().any(|x| x == "staticlockranking") {
-            return Err("GOEXPERIMENT=staticlockranking shifts every layout".into());
-        }
-        match self.minor {
-            19 => Ok(304),
-            21..=27 => Ok(272),
-            minor => Err(format!("the layout of Go 1.{minor} is unknown")),
-        }
-    }
 }
 
 /// Leading decimal digits, at most 9 of them, and what follows.
@@ -57,13 +41,13 @@ fn digits(text: &str) -> Option<(u32, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::goruntime::layout::table;
+    use object::elf;
 
     #[test]
     fn releases_have_minor_and_patch() {
         let v = Version::parse("go1.26.6").unwrap();
         assert_eq!((v.minor, v.patch, v.is_devel, v.experiments.len()), (26, Some(6), false, 0));
-        assert_eq!(v.counters_offset(), Ok(272));
-        assert_eq!(Version::parse("go1.19.8").unwrap().counters_offset(), Ok(304));
         assert_eq!(Version::parse("go1.22.5-fips").unwrap().patch, Some(5));
     }
 
@@ -72,9 +56,7 @@ mod tests {
         for text in ["go1.26.6 X:greenteagc,arenas", "go1.26.6-X:greenteagc,arenas"] {
             let v = Version::parse(text).unwrap();
             assert_eq!(v.experiments, ["greenteagc", "arenas"]);
-            assert_eq!(v.counters_offset(), Ok(272));
         }
-        assert!(Version::parse("go1.26.6 X:staticlockranking").unwrap().counters_offset().is_err());
     }
 
     #[test]
@@ -82,14 +64,14 @@ mod tests {
         let v = Version::parse("go1.27rc1").unwrap();
         assert_eq!((v.minor, v.patch, v.is_devel), (27, None, false));
         for text in ["devel go1.27-0123abc Mon Jan 1 2026", "go1.27-devel_0123abc", "go1.27beta1"] {
-            assert!(Version::parse(text).unwrap().counters_offset().is_err(), "{text}");
+            assert!(table::look_up(&Version::parse(text).unwrap(), elf::EM_X86_64).is_err(), "{text}");
         }
     }
 
     #[test]
     fn unknown_versions_are_refused_not_guessed() {
         for text in ["go1.18.10", "go1.20.14", "go1.28.0", "go1.999999999"] {
-            assert!(Version::parse(text).unwrap().counters_offset().is_err(), "{text}");
+            assert!(table::look_up(&Version::parse(text).unwrap(), elf::EM_X86_64).is_err(), "{text}");
         }
         for text in ["", "go", "go1", "go1.", "devel +0123abc", "go2.1", "unknown", "go1.9999999999"] {
             assert!(Version::parse(text).is_none(), "{text}");

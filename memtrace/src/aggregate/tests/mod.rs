@@ -244,7 +244,7 @@ fn fork_exec_exit_is_one_process_with_its_last_name() {
     a.apply(&task(2, 1, TaskWhat::Fork { parent_tgid: 1 }, "sh"));
     a.apply(&map(2, 2, MapOp::Munmap, call(2, 2)));
     a.apply(&task(2, 3, TaskWhat::Exec { rss_bytes: Some(100) }, "server"));
-    let go = GoBuild { version: "go1.26.0".into(), read_by: Some(ReadBy::Symbols) };
+    let go = GoBuild { version: "go1.26.0".into(), read_by: Some(ReadBy::Dwarf) };
     a.register(ProcessInfo {
         target: 2,
         pid: 1002,

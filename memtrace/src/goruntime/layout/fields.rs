@@ -20,6 +20,8 @@ macro_rules! layout {
     (@push $list:ident $of:literal $path:literal optional) => {
         $list.push(Field { of: $of, path: $path, is_optional: true });
     };
+    (@value ($value:expr)) => { Some($value) };
+    (@value ($value:expr) optional) => { $value };
     (@type) => { u32 };
     (@type optional) => { Option<u32> };
     (@take $values:ident) => { $values.next()?? };
@@ -45,6 +47,14 @@ macro_rules! layout {
                 let mut list = Vec::new();
                 $(list.push(Field { of: $of, path: "#", is_optional: false });
                 $(layout!(@push list $of $path $($optional)?);)*)*
+                list
+            }
+
+            /// In the order of [`Layout::fields`].
+            pub fn values(&self) -> Vec<Option<u32>> {
+                let mut list = Vec::new();
+                $(list.push(Some(self.$name.bytes));
+                $(list.push(layout!(@value (self.$name.$field) $($optional)?));)*)*
                 list
             }
 

@@ -3,6 +3,8 @@ use fields::layout;
 
 pub mod dwarf;
 mod fields;
+pub mod signature;
+pub mod table;
 
 pub use fields::Field;
 
@@ -196,8 +198,9 @@ layout! {
     MemRecordCycle mem_record_cycle "runtime.memRecordCycle" {
         allocs: "allocs",
         frees: "frees",
-        alloc_bytes: "alloc_bytes",
-        free_bytes: "free_bytes",
+        // Up to Go 1.26; since then the bucket's size times the count.
+        alloc_bytes (optional): "alloc_bytes",
+        free_bytes (optional): "free_bytes",
     }
     /// The unnamed type of `runtime.gcBitsArenas` (Go mheap.go).
     GcBitsArenas gc_bits_arenas "struct { runtime.lock runtime.mutex; runtime.free *runtime.gcBitsArena" {

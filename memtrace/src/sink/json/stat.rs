@@ -186,7 +186,7 @@ impl<'a> ProcessJson<'a> {
 
 impl<'a> GoJson<'a> {
     fn of(go: &'a GoBuild) -> Self {
-        Self { version: &go.version, read_by: go.read_by.map(|r| r.name()) }
+        Self { version: &go.version, read_by: go.read_by.map(|r| r.as_str()) }
     }
 }
 

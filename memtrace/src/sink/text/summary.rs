@@ -49,7 +49,7 @@ fn write_process(out: &mut impl Write, style: Style, p: &ProcessSnapshot) -> io:
     }
     let runtime = match &p.go {
         Some(go) => match go.read_by {
-            Some(by) => format!("{} (read by {})", clean(&go.version, 24), by.name()),
+            Some(by) => format!("{} (read by {})", clean(&go.version, 24), by.as_str()),
             None => format!("{} (heap not read)", clean(&go.version, 24)),
         },
         None if p.heap.is_some() => "Go".to_owned(),

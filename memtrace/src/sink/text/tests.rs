@@ -50,7 +50,7 @@ fn service() -> ProcessSnapshot {
         start_time_ns: Some(99),
         comm: Some("allocd".into()),
         exe: Some("/srv/bin/allocd".into()),
-        go: Some(GoBuild { version: "go1.26.0".into(), read_by: Some(ReadBy::Symbols) }),
+        go: Some(GoBuild { version: "go1.26.0".into(), read_by: Some(ReadBy::Dwarf) }),
         processes: 1,
         advise: vec![("dontneed".into(), dontneed), ("hugepage".into(), hugepage)],
         munmap,
@@ -128,7 +128,7 @@ fn extreme() -> ProcessSnapshot {
     p.pid = Some(4_194_304);
     p.comm = Some("a name far longer than any".into());
     p.exe = Some("/x".repeat(300));
-    p.go = Some(GoBuild { version: "go1.27-devel_0123456789abcdef".repeat(3), read_by: Some(ReadBy::Symbols) });
+    p.go = Some(GoBuild { version: "go1.27-devel_0123456789abcdef".repeat(3), read_by: Some(ReadBy::Dwarf) });
     p.advise = ["dontneed_locked", "advice_-2147483648", "dontneed"].map(|n| (n.into(), call(&p.munmap))).into();
     (p.munmap, p.mmap, p.mremap, p.brk) = (call(&p.munmap), growth, growth, growth);
     (p.returned_bytes, p.returned_by) = (Some(u64::MAX), Some(ReturnedBy::Mixed));
