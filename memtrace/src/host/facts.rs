@@ -197,7 +197,8 @@ fn read_capabilities() -> Vec<String> {
     names
 }
 
-fn read_cgroup() -> CgroupFacts {
+/// Where memory is accounted on this host.
+pub fn read_cgroup() -> CgroupFacts {
     let mounts = parse_mountinfo(&word("/proc/self/mountinfo").unwrap_or_default());
     let memberships = read_memberships(std::process::id()).unwrap_or_default();
     let v2 = mounts.iter().find(|m| m.kind == "cgroup2");
@@ -205,7 +206,8 @@ fn read_cgroup() -> CgroupFacts {
     cgroup_facts(&mounts, &memberships, controllers.as_deref())
 }
 
-fn read_thp() -> Option<Thp> {
+/// `None`: a kernel without transparent huge pages.
+pub fn read_thp() -> Option<Thp> {
     let of = |file: &str| word(&format!("/sys/kernel/mm/transparent_hugepage/{file}"));
     Some(Thp {
         enabled: bracketed(&of("enabled")?)?,

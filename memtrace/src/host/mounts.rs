@@ -84,6 +84,16 @@ pub struct CgroupFacts {
 }
 
 impl CgroupFacts {
+    /// Directory of the cgroup that a process's memory is charged to; `None`: no memory controller, or out of our sight.
+    pub fn memory_directory(&self, memberships: &[Membership]) -> Option<PathBuf> {
+        let (version, point) = (self.memory_version?, self.memory_path.as_ref()?);
+        let mount = self.mounts.iter().find(|m| m.point == *point)?;
+        let place = memberships.iter().find(|m| if version == 1 { m.has("memory") } else { m.is_v2() })?;
+        // Of a process outside our cgroup namespace the kernel says `/../…`: not below this mount.
+        let is_inside = !Path::new(&place.path).components().any(|c| c == std::path::Component::ParentDir);
+        is_inside.then(|| directory(mount, &place.path))
+    }
+
     /// A cgroup's directory as /proc/PID/cgroup names it: the path in its hierarchy, and the hierarchy's controllers
     /// (empty: v2). `None`: not below any cgroup mount.
     pub fn inside(&self, directory: &Path) -> Option<(String, Vec<String>)> {
