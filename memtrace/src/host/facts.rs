@@ -73,7 +73,7 @@ impl Facts {
     /// Reads this host; BTF and tracefs are read by the caller, once.
     pub fn read(btf: &Result<Btf, BtfError>, tracefs: &Result<Tracefs, TracefsError>) -> Facts {
         let uname = rustix::system::uname();
-        let release = uname.release().to_string_lossy().into_owned();
+        let release = read_release();
         let tracefs_path = tracefs.as_ref().ok().map(|t| t.root().to_path_buf());
         let raw = |b: &Btf| raw_names().filter(|n| b.has_raw_tracepoint(n)).map(str::to_owned).collect();
         Facts {
@@ -204,6 +204,11 @@ pub fn read_cgroup() -> CgroupFacts {
     let v2 = mounts.iter().find(|m| m.kind == "cgroup2");
     let controllers = v2.and_then(|m| fs::read_to_string(m.point.join("cgroup.controllers")).ok());
     cgroup_facts(&mounts, &memberships, controllers.as_deref())
+}
+
+/// As `uname -r` says.
+pub fn read_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 /// `None`: a kernel without transparent huge pages.
