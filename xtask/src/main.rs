@@ -11,6 +11,7 @@ mod ci;
 mod debian;
 mod demo;
 mod dist;
+mod fuzz;
 mod paths;
 mod proc;
 mod progress;
@@ -39,6 +40,8 @@ enum Verb {
     Ci(ci::Args),
     /// Measure what memtrace costs, as ratios within one run (root)
     Bench(bench::Args),
+    /// Fuzz every reader of untrusted bytes
+    Fuzz(fuzz::Args),
     /// Check the import law and the size caps
     Tidy,
     /// Build one fully static binary into target/dist
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Test => suites::main(true),
         Verb::Ci(args) => ci::main(&args),
         Verb::Bench(args) => bench::main(&args),
+        Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Tidy => tidy::main(),
         Verb::Dist => dist::main(),
     };

@@ -71,6 +71,8 @@ pub struct Section {
     pub offset: u64,
     pub bytes: u64,
     pub link: u32,
+    /// SHF_COMPRESSED: begins with an `Elf64_Chdr`.
+    pub is_compressed: bool,
 }
 
 /// A symbol of `.symtab` or `.dynsym`.
@@ -178,6 +180,7 @@ impl Image {
                 offset: s.sh_offset.get(e),
                 bytes: s.sh_size.get(e),
                 link: s.sh_link.get(e),
+                is_compressed: s.sh_flags.get(e) & u64::from(elf::SHF_COMPRESSED) != 0,
             })
             .collect();
         let names = self.sections.get(usize::from(header.e_shstrndx.get(e))).ok_or(invalid("section names"))?;

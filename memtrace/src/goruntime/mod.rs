@@ -3,6 +3,8 @@
 mod buildinfo;
 mod elfsym;
 mod find;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod globals;
 pub mod image;
 pub mod layout;

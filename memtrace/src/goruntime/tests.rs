@@ -198,3 +198,10 @@ fn wiped_section_headers_leave_the_version() {
     let build = read_build(&Image::parse(Box::new(bytes)).unwrap()).unwrap();
     assert_eq!((build.version.as_str(), build.stripped), ("go1.26.6", true));
 }
+
+/// What the fuzzer starts from is what is tested here.
+#[test]
+fn the_fuzz_corpus_has_this_file() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fuzz/corpus/elf/small");
+    assert_eq!(std::fs::read(corpus).unwrap(), executable());
+}

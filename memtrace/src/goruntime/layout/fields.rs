@@ -3,7 +3,7 @@
 /// A field as the layout wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The Go type, or `&` and the name of a variable whose type has no name.
+    /// The Go type; one without a name by the beginning of its text, `struct { …`.
     pub of: &'static str,
     /// Go names from the outside in, with dots; alternatives (a renamed field) are separated by `|`. `#` stands for the
     /// size of the type itself; a name that ends in it for the size of that field.
@@ -41,8 +41,7 @@ macro_rules! layout {
 
         impl Layout {
             /// Every field, in the order of [`Layout::from_values`].
-            pub fn fields() -> Vec<$crate::goruntime::layout::fields::Field> {
-                use $crate::goruntime::layout::fields::Field;
+            pub fn fields() -> Vec<Field> {
                 let mut list = Vec::new();
                 $(list.push(Field { of: $of, path: "#", is_optional: false });
                 $(layout!(@push list $of $path $($optional)?);)*)*

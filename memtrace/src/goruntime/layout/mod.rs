@@ -1,7 +1,10 @@
 //! Where the fields of Go's runtime structures are, for one release and architecture.
 use fields::layout;
 
+pub mod dwarf;
 mod fields;
+
+pub use fields::Field;
 
 layout! {
     /// `mstats` (Go mstats.go), the type of `runtime.memstats`.
@@ -164,7 +167,7 @@ layout! {
         nmfreed: "nmfreed",
     }
     /// The unnamed type of `runtime.scavenge` (Go mgcscavenge.go).
-    Scavenge scavenge "&runtime.scavenge" {
+    Scavenge scavenge "struct { runtime.gcPercentGoal " {
         gc_percent_goal: "gcPercentGoal",
         memory_limit_goal: "memoryLimitGoal",
         assist_time (optional): "assistTime",
@@ -197,7 +200,7 @@ layout! {
         free_bytes: "free_bytes",
     }
     /// The unnamed type of `runtime.gcBitsArenas` (Go mheap.go).
-    GcBitsArenas gc_bits_arenas "&runtime.gcBitsArenas" {
+    GcBitsArenas gc_bits_arenas "struct { runtime.lock runtime.mutex; runtime.free *runtime.gcBitsArena" {
         free: "free",
         next: "next",
         current: "current",
