@@ -1,6 +1,7 @@
 //! Page truth for Go, from outside: see docs/ARCHITECTURE.md for the map of the rooms.
 pub mod account;
 pub mod aggregate;
+pub mod cgroup;
 pub mod cli;
 pub mod config;
 pub mod decode;

@@ -14,6 +14,7 @@ mod span;
 #[cfg(test)]
 mod tests;
 mod view;
+pub mod waterfall;
 
 use crate::account::Account;
 use crate::event::{Event, TargetId};

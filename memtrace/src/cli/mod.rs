@@ -1,5 +1,6 @@
 //! The command line: clap types, one file per verb. What was typed; what it means is in `config`.
 mod doctor;
+mod explain;
 mod size;
 mod stat;
 mod targets;
@@ -24,6 +25,8 @@ pub struct Cli {
 enum Verb {
     /// What this host allows, per probe, and what to do about what it does not
     Doctor(doctor::Doctor),
+    /// What every byte of a process's RSS is, now, and who can give it back
+    Explain(explain::Explain),
     /// The page-return ledger of a window, with the Go heap beside it
     Stat(stat::Stat),
     /// Events as they happen, one line each
@@ -44,6 +47,7 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Error> {
         match self.verb {
             Verb::Doctor(verb) => verb.run(),
+            Verb::Explain(verb) => verb.run(),
             Verb::Stat(verb) => verb.run(),
             Verb::Trace(verb) => verb.run(),
         }

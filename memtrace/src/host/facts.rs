@@ -73,7 +73,7 @@ impl Facts {
     /// Reads this host; BTF and tracefs are read by the caller, once.
     pub fn read(btf: &Result<Btf, BtfError>, tracefs: &Result<Tracefs, TracefsError>) -> Facts {
         let uname = rustix::system::uname();
-        let release = uname.release().to_string_lossy().into_owned();
+        let release = read_release();
         let tracefs_path = tracefs.as_ref().ok().map(|t| t.root().to_path_buf());
         let raw = |b: &Btf| raw_names().filter(|n| b.has_raw_tracepoint(n)).map(str::to_owned).collect();
         Facts {
@@ -197,7 +197,8 @@ fn read_capabilities() -> Vec<String> {
     names
 }
 
-fn read_cgroup() -> CgroupFacts {
+/// Where memory is accounted on this host.
+pub fn read_cgroup() -> CgroupFacts {
     let mounts = parse_mountinfo(&word("/proc/self/mountinfo").unwrap_or_default());
     let memberships = read_memberships(std::process::id()).unwrap_or_default();
     let v2 = mounts.iter().find(|m| m.kind == "cgroup2");
@@ -205,7 +206,13 @@ fn read_cgroup() -> CgroupFacts {
     cgroup_facts(&mounts, &memberships, controllers.as_deref())
 }
 
-fn read_thp() -> Option<Thp> {
+/// As `uname -r` says.
+pub fn read_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// `None`: a kernel without transparent huge pages.
+pub fn read_thp() -> Option<Thp> {
     let of = |file: &str| word(&format!("/sys/kernel/mm/transparent_hugepage/{file}"));
     Some(Thp {
         enabled: bracketed(&of("enabled")?)?,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// Major and minor number.
+    pub device: (u32, u32),
     /// The part of the filesystem that is mounted.
     pub root: String,
     pub point: PathBuf,
@@ -17,14 +19,23 @@ pub struct Mount {
 pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
     let parse = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ').skip(3);
+        let mut left = left.split(' ').skip(2);
+        let (major, minor) = left.next()?.split_once(':')?;
+        let device = (major.parse().ok()?, minor.parse().ok()?);
         let (root, point) = (unescape(left.next()?), unescape(left.next()?));
         let mut right = right.split(' ');
         let kind = right.next()?.to_owned();
         let options = right.nth(1).unwrap_or_default().split(',').map(str::to_owned).collect();
-        Some(Mount { root, point: PathBuf::from(point), kind, options })
+        Some(Mount { device, root, point: PathBuf::from(point), kind, options })
     };
     text.lines().filter_map(parse).collect()
+}
+
+/// Devices of the tmpfs mounts that a process sees.
+pub fn read_tmpfs_devices(pid: u32) -> Vec<(u32, u32)> {
+    let text = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let mounts = parse_mountinfo(&String::from_utf8_lossy(&text));
+    mounts.iter().filter(|m| m.kind == "tmpfs").map(|m| m.device).collect()
 }
 
 /// `\040` and its like, three octal digits.
@@ -84,6 +95,16 @@ pub struct CgroupFacts {
 }
 
 impl CgroupFacts {
+    /// Directory of the cgroup that a process's memory is charged to; `None`: no memory controller, or out of our sight.
+    pub fn memory_directory(&self, memberships: &[Membership]) -> Option<PathBuf> {
+        let (version, point) = (self.memory_version?, self.memory_path.as_ref()?);
+        let mount = self.mounts.iter().find(|m| m.point == *point)?;
+        let place = memberships.iter().find(|m| if version == 1 { m.has("memory") } else { m.is_v2() })?;
+        // Of a process outside our cgroup namespace the kernel says `/../…`: not below this mount.
+        let is_inside = !Path::new(&place.path).components().any(|c| c == std::path::Component::ParentDir);
+        is_inside.then(|| directory(mount, &place.path))
+    }
+
     /// A cgroup's directory as /proc/PID/cgroup names it: the path in its hierarchy, and the hierarchy's controllers
     /// (empty: v2). `None`: not below any cgroup mount.
     pub fn inside(&self, directory: &Path) -> Option<(String, Vec<String>)> {

@@ -4,10 +4,12 @@
 //! Full-policy: drain → processing sheds batches and counts them; processing → follower drops and the next tick makes it
 //! good; follower → processing waits, the follower can afford it.
 mod child;
+mod explain;
 mod start;
 mod work;
 
 pub use child::{EXEC_ARGUMENT, exec_main};
+pub use explain::explain;
 
 use crate::config::{Session, Stat, Targets, Trace};
 use crate::decode::Decoder;

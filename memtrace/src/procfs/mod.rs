@@ -1,8 +1,11 @@
 //! Thin typed readers of /proc: one call, one file, sizes in bytes, times in ns. No cache, no policy.
 pub mod cgroup;
 pub mod clock;
+pub mod pagemap;
 pub mod process;
+mod scan;
 pub mod smaps;
+pub mod vmas;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,9 @@
 //! Snapshots and events to output. Each sink owns its output types and their schema version.
 pub mod doctor;
+mod explain;
 pub mod json;
 pub mod text;
 mod trace;
 
+pub use explain::Explanation;
 pub use trace::{Frame, TraceLine};

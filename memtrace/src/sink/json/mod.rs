@@ -1,9 +1,12 @@
 //! One JSON object a line. Absent knowledge is null, sizes are integers in bytes, times in ns on CLOCK_MONOTONIC.
 mod account;
+mod explain;
 mod stat;
 #[cfg(test)]
 mod tests;
 mod trace;
+
+pub use explain::{EXPLAIN_SCHEMA, write_explain};
 
 use super::TraceLine;
 use crate::account::Account;

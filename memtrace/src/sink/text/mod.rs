@@ -1,5 +1,6 @@
 //! Text for a tired human: at most 100 columns for `stat`, exact 0 as `0`, unknown as `-`, approximate with `~`.
 mod account;
+mod explain;
 mod interval;
 mod style;
 mod summary;
@@ -9,6 +10,7 @@ mod trace;
 mod units;
 
 pub use account::write_account;
+pub use explain::write_explain;
 pub use interval::IntervalText;
 pub use style::Style;
 pub use summary::write_summary;

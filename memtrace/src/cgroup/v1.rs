@@ -1,0 +1,61 @@
+use super::{Account, Files, entry, number};
+use std::path::Path;
+
+/// Unlimited is the largest count of pages in bytes (PAGE_COUNTER_MAX): whatever is beyond any machine.
+const UNLIMITED: u64 = 1 << 62;
+
+fn limit(bytes: Option<u64>) -> Option<u64> {
+    bytes.filter(|bytes| *bytes < UNLIMITED)
+}
+
+/// `total_…` lines: the charge includes the cgroups below too.
+pub(super) fn read(directory: &Path, _root: &Path, files: Files<'_>) -> Account {
+    let of = |name: &str| number(files(directory, name));
+    let stat = files(directory, "memory.stat").unwrap_or_default();
+    let total = |key: &str| entry(&stat, &format!("total_{key}"));
+    Account {
+        charge_bytes: of("memory.usage_in_bytes"),
+        limit_bytes: limit(of("memory.limit_in_bytes")),
+        effective_limit_bytes: limit(entry(&stat, "hierarchical_memory_limit")),
+        peak_bytes: of("memory.max_usage_in_bytes"),
+        anon_bytes: total("rss"),
+        file_bytes: total("cache"),
+        shmem_bytes: total("shmem"),
+        file_mapped_bytes: total("mapped_file"),
+        file_dirty_bytes: total("dirty"),
+        file_writeback_bytes: total("writeback"),
+        inactive_file_bytes: total("inactive_file"),
+        active_file_bytes: total("active_file"),
+        kernel_bytes: of("memory.kmem.usage_in_bytes"),
+        sock_bytes: of("memory.kmem.tcp.usage_in_bytes"),
+        swap_bytes: total("swap"),
+        limit_hits: of("memory.failcnt"),
+        oom_kills: files(directory, "memory.oom_control").and_then(|text| entry(&text, "oom_kill")),
+        ..Account::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_read_and_no_limit_is_none() {
+        let files = |_: &Path, name: &str| {
+            Some(match name {
+                "memory.usage_in_bytes" => "1000\n".to_owned(),
+                "memory.limit_in_bytes" => "9223372036854771712\n".to_owned(),
+                "memory.oom_control" => "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n".to_owned(),
+                "memory.stat" => "cache 1\nrss 2\nhierarchical_memory_limit 4096\ntotal_cache 300\ntotal_rss 600\n\
+                    total_dirty 10\ntotal_writeback 5\ntotal_inactive_file 100\ntotal_active_file 50\nrubbish\n"
+                    .to_owned(),
+                _ => return None,
+            })
+        };
+        let account = read(Path::new("/x"), Path::new("/"), &files);
+        assert_eq!((account.limit_bytes, account.effective_limit_bytes), (None, Some(4096)));
+        assert_eq!((account.anon_bytes, account.file_bytes, account.oom_kills), (Some(600), Some(300), Some(3)));
+        assert_eq!((account.reclaimable_bytes(), account.nonreclaimable_bytes()), (Some(135), Some(865)));
+        assert_eq!((account.swap_bytes, account.slab_reclaimable_bytes), (None, None));
+    }
+}

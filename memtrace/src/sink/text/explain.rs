@@ -1,0 +1,136 @@
+//! The waterfall as a table with bars, within 100 columns.
+use super::style::Style;
+use super::units::{clean, clean_path, maybe, percent, size};
+use crate::cgroup::Account;
+use crate::sink::Explanation;
+use std::io::{self, Write};
+
+/// Widest bar.
+const BAR: usize = 40;
+const COLUMNS: usize = 100;
+
+pub fn write_explain(out: &mut dyn Write, e: &Explanation, style: Style) -> io::Result<()> {
+    for warning in e.warnings() {
+        wrapped(out, "!  ", &warning, |line| style.alarm(line))?;
+    }
+    let comm = clean(e.comm.as_deref().unwrap_or("?"), 15);
+    let version = clean(e.go.as_ref().map_or("not read as Go", |go| go.version.as_str()), 40);
+    let exe = clean_path(e.exe.as_deref().unwrap_or("-"), 98);
+    let fall = &e.waterfall;
+    writeln!(out, "{}", style.bold(&format!("{}/{comm}   {version}", e.pid)))?;
+    writeln!(out, "{}", style.dim(&exe))?;
+    let counted = maybe(e.status_rss_bytes[1]);
+    writeln!(out, "RSS {} (status {counted}, moved {})", size(fall.rss_bytes), size(e.moved_bytes()))?;
+    writeln!(out)?;
+    let unknown = ("unknown", fall.unknown_bytes, None, None);
+    let named = fall.buckets.iter().map(|b| (b.title, b.bytes, b.reclaimable_by, b.advice.as_deref()));
+    for (title, bytes, by, advice) in named.chain([unknown]) {
+        let share = fall.share(bytes);
+        let bar = "█".repeat((share * BAR as f64).round() as usize);
+        let by = by.map_or("", |by| by.as_str());
+        let row = format!("{title:<28} {:>9} {:>7}  {by:<6}  {bar}", size(bytes), percent(share));
+        writeln!(out, "{}", row.trim_end())?;
+        if let Some(advice) = advice {
+            wrapped(out, "    → ", advice, |line| style.dim(line))?;
+        }
+    }
+    if fall.swapped_bytes > 0 {
+        writeln!(out, "\nbeside RSS: {} swapped out", size(fall.swapped_bytes))?;
+    }
+    if !fall.anonymous.is_empty() {
+        writeln!(out, "\nlargest other anonymous mappings")?;
+    }
+    for a in &fall.anonymous {
+        let name = clean(a.creator.as_deref().unwrap_or(&a.name), 50);
+        let row = format!("{:>9}  {:#x}-{:#x}  {name}", size(a.bytes), a.range.start, a.range.end);
+        writeln!(out, "{}", row.trim_end())?;
+    }
+    e.cgroup.as_ref().map_or(Ok(()), |account| cgroup(out, account))
+}
+
+/// Words broken over lines of at most [`COLUMNS`]; further lines stand under the first.
+fn wrapped(out: &mut dyn Write, lead: &str, text: &str, paint: impl Fn(&str) -> String) -> io::Result<()> {
+    let mut line = lead.to_owned();
+    let mut is_empty = true;
+    let columns = COLUMNS.saturating_sub(lead.chars().count());
+    for word in clean(text, 1000).split(' ').map(|word| clean(word, columns)) {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            writeln!(out, "{}", paint(&line))?;
+            line = " ".repeat(lead.chars().count());
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(&word);
+        is_empty = false;
+    }
+    writeln!(out, "{}", paint(&line))
+}
+
+/// The account of the whole cgroup; the process may not be alone in it.
+fn cgroup(out: &mut dyn Write, a: &Account) -> io::Result<()> {
+    let path = clean_path(&a.path.display().to_string(), 80);
+    writeln!(out, "\ncgroup v{} {path}", a.version)?;
+    let limit = a.effective_limit_bytes.map_or("none".to_owned(), size);
+    let (charge, peak) = (maybe(a.charge_bytes), maybe(a.peak_bytes));
+    writeln!(out, "  charge {charge}   limit {limit}   peak {peak}   oom kills {}", shown(a.oom_kills))?;
+    let (back, rest) = (maybe(a.reclaimable_bytes()), maybe(a.nonreclaimable_bytes()));
+    writeln!(out, "  reclaimable without swap {back}   not reclaimable {rest}")?;
+    let (anon, file, shmem) = (maybe(a.anon_bytes), maybe(a.file_bytes), maybe(a.shmem_bytes));
+    let (kernel, sock, swap) = (maybe(a.kernel_bytes), maybe(a.sock_bytes), maybe(a.swap_bytes));
+    writeln!(out, "  anon {anon}   file {file} (shmem {shmem})   kernel {kernel}   sock {sock}   swap {swap}")?;
+    writeln!(out, "  not in RSS: page cache that is not mapped, kernel memory, sockets, other processes")
+}
+
+fn shown(count: Option<u64>) -> String {
+    count.map_or("-".to_owned(), |count| count.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::waterfall::{Anonymous, Bucket, Waterfall};
+
+    #[test]
+    fn the_table_fits_and_warnings_come_first() {
+        let bucket = Bucket {
+            name: "released_thp_reinflation",
+            title: "released: THP re-inflation",
+            bytes: 900 << 20,
+            evidence: "",
+            reclaimable_by: None,
+            advice: Some("word ".repeat(60)),
+        };
+        let name = "\x1b[31m".repeat(40);
+        let anonymous = Anonymous { range: 1 << 46..1 << 47, name: name.clone(), bytes: 4096, creator: None };
+        let explanation = Explanation {
+            pid: u32::MAX,
+            t_ns: 1,
+            comm: Some(name.clone()),
+            exe: Some(name.clone()),
+            waterfall: Waterfall {
+                rss_bytes: 1000 << 20,
+                buckets: vec![bucket],
+                unknown_bytes: 100 << 20,
+                swapped_bytes: 7,
+                anonymous: vec![anonymous],
+            },
+            status_rss_bytes: [Some(1000 << 20), Some(990 << 20)],
+            smaps_rss_bytes: 1000 << 20,
+            go: None,
+            runtime_not_read: Some(name),
+            cgroup: Some(Account { path: "/x".repeat(99).into(), charge_bytes: Some(5), ..Account::default() }),
+            counts_zero_pages: true,
+        };
+        let mut out = Vec::new();
+        write_explain(&mut out, &explanation, Style::default()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("!  10.0 % of RSS is unknown"), "{text}");
+        assert!(text.contains("moved 10.0 MiB") && text.contains("90.0 %"), "{text}");
+        assert!(!text.contains('\x1b'));
+        for line in text.lines() {
+            assert!(line.chars().count() <= COLUMNS, "{line}");
+        }
+    }
+}
