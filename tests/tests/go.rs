@@ -197,7 +197,7 @@ fn the_heap_beside_the_ledger_is_what_the_program_itself_reads() {
     let summary = memtrace.interrupt().summary();
     let process = summary.process(pid);
     let version = truth.go_version.clone();
-    assert_json(process, &json!({"go": {"version": version, "read_by": "symbols"}, "comm": "truth"}));
+    assert_json(process, &json!({"go": {"version": version, "read_by": "dwarf"}, "comm": "truth"}));
     let in_use = number(process, "/heap/inuse_bytes/peak");
     assert!(in_use >= 40 * MIB && in_use >= number(process, "/heap/inuse_bytes/end"), "{process:#}");
     assert_eq!(process["gap_bytes"].as_i64(), {
