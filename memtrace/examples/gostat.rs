@@ -1,7 +1,7 @@
 //! Prints what can be read of a Go process from outside: `cargo run --example gostat -- PID [ADDRESS…]`; hexadecimal
 //! code addresses are named.
 use anyhow::Context;
-use memtrace::goruntime::{Symbolizer, find, memory};
+use memtrace::goruntime::{Runtime, Symbolizer, find};
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -21,14 +21,8 @@ fn main() -> anyhow::Result<()> {
 
     let located = process.located.with_context(|| format!("not read: {}", process.refused.unwrap_or_default()))?;
     println!("read by        {}", located.read_by.as_str());
-    println!("globals        {:#x?}", located.globals);
-    let counters = memory::read_counters(tgid, located.counters_address())?;
-    let heap = memory::heap(&counters);
-    println!("heap inuse     {}", heap.inuse_bytes);
-    println!("heap idle      {}", heap.idle_bytes);
-    println!("heap released  {}", heap.released_bytes);
-    println!("total alloc    {}", counters.total_alloc_bytes);
-    println!("total free     {}", counters.total_free_bytes);
-    println!("mapped ready   {}", counters.mapped_ready_bytes);
+    let runtime = Runtime::attach(tgid)?;
+    let mut sampler = runtime.sampler()?;
+    println!("{:#?}", sampler.sample(&runtime)?);
     Ok(())
 }

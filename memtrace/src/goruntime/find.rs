@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::file::{GoFile, Located};
 use super::image::Image;
 use super::maps::{FileId, read_maps};
-use super::{GoProcess, NotRead, memory};
+use super::memory::ProcessMemory;
+use super::runtime::{Runtime, RuntimeError};
+use super::{GoProcess, NotRead};
 
 /// A counter set torn by the running target is read again, and an executable replaced by exec looked at again, at most
 /// so often in all.
@@ -124,20 +126,15 @@ fn key_of(metadata: &fs::Metadata) -> Key {
     (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
-/// Absolute addresses, looked at once. `Err`: why they cannot be right.
+/// Absolute addresses, seen to hold what they should. `Err`: why they cannot be right.
 fn moved(tgid: u32, located: Located, load_bias: i64) -> Result<Located, String> {
     let globals = located.globals.moved(load_bias).ok_or("address overflow")?;
     let located = Located { globals, ..located };
-    let mut verdict = Ok(());
-    for _ in 0..ATTEMPTS {
-        verdict = memory::read_counters(tgid, located.counters_address())
-            .map_err(|_| "the heap counters are not mapped".to_owned())
-            .and_then(|counters| memory::check(&counters));
-        if verdict.is_ok() {
-            break;
-        }
+    match Runtime::of(located.clone(), ProcessMemory { tgid }).validate() {
+        // Just started: the layout is that of its version, and nothing speaks against it yet.
+        Ok(()) | Err(RuntimeError::NotStarted) => Ok(located),
+        Err(error) => Err(error.to_string()),
     }
-    verdict.map(|()| located)
 }
 
 /// Run-time minus link-time addresses of the executable: its entry point as the kernel put it into the auxiliary

@@ -30,6 +30,13 @@ pub trait ReadMemory {
         self.read_pieces(&mut [Piece { address, buffer }])
     }
 
+    /// Whether the page around `address`, of anonymous memory, was ever written or read by the target. `false`: its
+    /// bytes are zero, and reading them would add a page table entry to the target.
+    fn is_touched(&self, address: u64) -> io::Result<bool> {
+        let _ = address;
+        Ok(true)
+    }
+
     fn read_u64(&self, address: u64) -> io::Result<u64> {
         let mut bytes = [0; 8];
         self.read(address, &mut bytes)?;

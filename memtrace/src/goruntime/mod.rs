@@ -1,6 +1,8 @@
 //! The Go runtime of an unmodified process, from outside: which Go built it, where its heap counters are, what its
 //! code addresses mean. Executables and the memory of targets are untrusted: every parser here is total and bounded.
 mod buildinfo;
+mod bytes;
+mod check;
 mod elfsym;
 mod file;
 mod find;
@@ -12,9 +14,12 @@ pub mod layout;
 mod locate;
 mod maps;
 pub mod memory;
+pub mod memstats;
 mod moduledata;
 mod pclntab;
 mod runtime;
+pub mod sample;
+mod statics;
 mod symbol;
 #[cfg(test)]
 mod tests;
@@ -23,7 +28,9 @@ mod version;
 pub use file::{GoFile, Located, read_build};
 pub use find::{Finder, find};
 pub use globals::Globals;
+pub use memstats::MemStats;
 pub use runtime::{Runtime, RuntimeError};
+pub use sample::{Sample, Sampler};
 pub use symbol::{Frame, Symbolizer};
 pub use version::Version;
 

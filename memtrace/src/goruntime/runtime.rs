@@ -9,6 +9,11 @@ use super::layout::Layout;
 use super::memory::{Piece, ProcessMemory, ReadMemory};
 use super::{Located, NotRead, ReadBy, Version, find};
 
+const PAGE_BYTES: u64 = 4 << 10;
+/// Bits of an entry of /proc/PID/pagemap (kernel Documentation/admin-guide/mm/pagemap.rst).
+const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
+
 /// A located runtime. Reads metadata of the runtime only, never the target's objects.
 #[derive(Debug)]
 pub struct Runtime<M = PinnedMemory> {
@@ -20,21 +25,35 @@ pub struct Runtime<M = PinnedMemory> {
     pub memory: M,
 }
 
+impl<M> Runtime<M> {
+    /// With absolute addresses.
+    pub fn of(located: Located, memory: M) -> Runtime<M> {
+        let Located { version, layout, globals, read_by } = located;
+        Runtime { version, layout, globals, read_by, memory }
+    }
+}
+
 impl Runtime {
-    /// Finds the runtime of a process and holds on to its address space.
+    /// Finds the runtime of a process, sees that it is one, and holds on to its address space.
     pub fn attach(tgid: u32) -> Result<Runtime, NotRead> {
         let found = find(tgid)?;
-        let Some(located) = found.located else {
-            return Err(NotRead::Refused(found.refused.unwrap_or_default()));
-        };
-        let memory =
-            PinnedMemory::open(tgid, located.counters_address()).map_err(|error| match error.raw_os_error() {
-                Some(libc::ESRCH | libc::ENOENT) => NotRead::Vanished,
-                Some(libc::EPERM | libc::EACCES) => NotRead::NotPermitted,
-                _ => NotRead::Io(error),
-            })?;
-        let Located { version, layout, globals, read_by } = located;
-        Ok(Runtime { version, layout, globals, read_by, memory })
+        let refused = found.refused.unwrap_or_default();
+        let located = found.located.ok_or(NotRead::Refused(refused))?;
+        let memory = PinnedMemory::open(tgid, located.counters_address()).map_err(RuntimeError::from)?;
+        let runtime = Runtime::of(located, memory);
+        runtime.validate()?;
+        Ok(runtime)
+    }
+}
+
+impl From<RuntimeError> for NotRead {
+    fn from(error: RuntimeError) -> NotRead {
+        match error {
+            RuntimeError::Gone => NotRead::Vanished,
+            RuntimeError::NotPermitted => NotRead::NotPermitted,
+            RuntimeError::NotStarted | RuntimeError::Implausible(_) => NotRead::Refused(error.to_string()),
+            RuntimeError::Io(error) => NotRead::Io(error),
+        }
     }
 }
 
@@ -45,6 +64,8 @@ pub enum RuntimeError {
     Gone,
     #[error("not permitted: reading a process needs root or CAP_SYS_PTRACE")]
     NotPermitted,
+    #[error("the Go runtime of this process has not started yet")]
+    NotStarted,
     /// What was read cannot be true: torn by the running target, damaged, or not the layout it was taken for.
     #[error("unreadable: {0}")]
     Implausible(String),
@@ -58,6 +79,7 @@ pub enum RuntimeError {
 pub struct PinnedMemory {
     memory: ProcessMemory,
     space: File,
+    pagemap: File,
     /// A mapped address.
     probe: u64,
 }
@@ -65,8 +87,8 @@ pub struct PinnedMemory {
 impl PinnedMemory {
     /// `probe`: some address that stays mapped as long as the program runs, and is resident.
     pub fn open(tgid: u32, probe: u64) -> io::Result<PinnedMemory> {
-        let pinned =
-            PinnedMemory { memory: ProcessMemory { tgid }, space: File::open(format!("/proc/{tgid}/mem"))?, probe };
+        let [space, pagemap] = ["mem", "pagemap"].map(|name| File::open(format!("/proc/{tgid}/{name}")));
+        let pinned = PinnedMemory { memory: ProcessMemory { tgid }, space: space?, pagemap: pagemap?, probe };
         pinned.check()?;
         Ok(pinned)
     }
@@ -91,6 +113,15 @@ impl ReadMemory for PinnedMemory {
         // Alive after the read: it was alive, and owned the pid, during it.
         self.check()?;
         read
+    }
+
+    fn is_touched(&self, address: u64) -> io::Result<bool> {
+        let mut entry = [0; 8];
+        // Empty once the address space is gone.
+        match self.pagemap.read_at(&mut entry, address / PAGE_BYTES * 8)? {
+            8 => Ok(u64::from_le_bytes(entry) & (PRESENT | SWAPPED) != 0),
+            _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
     }
 }
 

@@ -1,0 +1,81 @@
+//! Whether a located runtime is what it is taken for: relations that hold in every Go process, and in no other memory.
+use super::bytes::Bytes;
+use super::memory::ReadMemory;
+use super::runtime::{Runtime, RuntimeError};
+use super::sample::{gather, implausible, pointers};
+
+const PS_MAX: u64 = 1 << 14;
+const GO_PAGE_BYTES: u64 = 8 << 10;
+/// A set of counters torn by the running target is read again, so many times at most.
+const ATTEMPTS: usize = 3;
+
+impl<M: ReadMemory> Runtime<M> {
+    /// Layout and addresses against the live process. `NotStarted`: it has not yet set up its heap.
+    pub fn validate(&self) -> Result<(), RuntimeError> {
+        let mut verdict = Ok(());
+        for _ in 0..ATTEMPTS {
+            verdict = self.structures().and_then(|()| self.sampler()?.sample(self).map(drop));
+            if matches!(verdict, Ok(()) | Err(RuntimeError::Gone | RuntimeError::NotPermitted)) {
+                break;
+            }
+        }
+        verdict
+    }
+
+    fn structures(&self) -> Result<(), RuntimeError> {
+        let (memory, layout, globals) = (&self.memory, &*self.layout, &self.globals);
+        let at = |base: u64, offset: u32| base.saturating_add(offset.into());
+        let word = |address: u64| memory.read_u64(address);
+        let slice = |address: u64| Ok::<_, RuntimeError>((word(address)?, word(at(address, 8))?));
+
+        // The runtime itself says how large its structures are.
+        let fixalloc = |list: u32| at(globals.mheap, list);
+        let (spans, caches) = (fixalloc(layout.mheap.spanalloc), fixalloc(layout.mheap.cachealloc));
+        let (span_bytes, cache_bytes) =
+            (word(at(spans, layout.fixalloc.size))?, word(at(caches, layout.fixalloc.size))?);
+        let (all_ps, all_gs) = (slice(globals.allp)?, slice(globals.allgs)?);
+        if span_bytes == 0 || cache_bytes == 0 || all_gs.1 == 0 || all_ps.1 == 0 {
+            return Err(RuntimeError::NotStarted);
+        }
+        same("the size of a span", span_bytes, layout.mspan.bytes.into())?;
+        same("the size of a P's cache", cache_bytes, layout.mcache.bytes.into())?;
+        let caches_bytes = word(at(caches, layout.fixalloc.inuse))?;
+        // After GOMAXPROCS was lowered the caches of the Ps beyond are gone, the Ps are not.
+        if caches_bytes % cache_bytes != 0 || caches_bytes > all_ps.1.saturating_add(1).saturating_mul(cache_bytes) {
+            return Err(implausible("memory of P's caches is not a cache for each P"));
+        }
+
+        let ps = pointers(memory, all_ps, PS_MAX)?;
+        let ids: Vec<u64> = ps.iter().map(|p| at(*p, layout.p.id)).collect();
+        for (index, id) in gather(memory, &ids, 4)?.chunks_exact(4).enumerate() {
+            same("the id of a P", Bytes(id).u32(0)?.into(), index as u64)?;
+        }
+        let first = word(all_gs.0)?;
+        same("the id of the first goroutine", word(at(first, layout.g.goid))?, 1)?;
+
+        let all_spans = slice(at(globals.mheap, layout.mheap.allspans))?;
+        let first = word(all_spans.0)?;
+        let mut span = vec![0; layout.mspan.bytes as usize];
+        memory.read(first, &mut span)?;
+        let start = Bytes(&span).u64(layout.mspan.start_addr)?;
+        let pages = Bytes(&span).u64(layout.mspan.npages)?;
+        if !start.is_multiple_of(GO_PAGE_BYTES) || pages > 1 << 34 {
+            return Err(implausible("the first span is none"));
+        }
+        let pages = word(at(globals.mheap, layout.mheap.pages_in_use))?;
+        let in_use = word(at(globals.gc_controller, layout.gc.heap_in_use))?;
+        let gap = pages.saturating_mul(GO_PAGE_BYTES).abs_diff(in_use);
+        // Read one after the other: the target allocates in between.
+        if gap > (in_use / 16).max(4 << 20) {
+            return Err(implausible(&format!("{pages} pages in use are not the {in_use} bytes in use")));
+        }
+        Ok(())
+    }
+}
+
+fn same(what: &str, found: u64, expected: u64) -> Result<(), RuntimeError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(implausible(&format!("{what} is {found}, not {expected}: not the layout of this Go version")))
+}

@@ -1,0 +1,370 @@
+//! One look at the statistics of a live runtime: exact for a process at rest, otherwise with a known skew.
+use super::bytes::Bytes;
+use super::memory::{Piece, ReadMemory};
+use super::memstats::{CLASSES, Counters, MemStats, Unflushed};
+use super::runtime::{Runtime, RuntimeError};
+use super::statics::{Slot, Statics};
+
+/// A torn set of counters is read again at once, so many times at most; the best is kept.
+const RETRIES: u32 = 3;
+/// Skew beyond this part of HeapSys is an error.
+const SKEW_PERMILLE: u64 = 10;
+/// GOMAXPROCS is at most so large (Go runtime2.go allows any; hosts have no more CPUs).
+const PS_MAX: u64 = 1 << 14;
+const GO_PAGE_BYTES: u64 = 8 << 10;
+/// `numSpanClasses` (Go mheap.go).
+const SPAN_CLASSES: usize = 2 * CLASSES;
+/// `memoryLimitHeapGoal` leaves 3 % since Go 1.21, and 1 MiB before.
+const HEADROOM_PERCENT: u64 = 3;
+const NO_LIMIT: u64 = i64::MAX as u64;
+const NO_GOAL: u64 = u64::MAX;
+
+/// Statistics of one instant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// As `runtime.ReadMemStats` would report, without stopping the world for it.
+    pub memstats: MemStats,
+    /// HeapAlloc as `runtime/metrics` and so Prometheus' client_golang see it: without what the spans cached by Ps hold.
+    pub heap_alloc_uncorrected: u64,
+    /// Live heap after the last collection (`gcController.heapMarked`).
+    pub heap_marked: u64,
+    /// The pacer's estimate of the live heap, too high by design.
+    pub heap_live: u64,
+    /// Memory the runtime holds ready, which GOMEMLIMIT limits.
+    pub mapped_ready: u64,
+    /// `None`: the variable was not found in this binary.
+    pub gc_phase: Option<GcPhase>,
+    /// `None`: off.
+    pub gogc_percent: Option<u32>,
+    /// `None`: no limit.
+    pub gomemlimit_bytes: Option<u64>,
+    pub scavenger: Scavenger,
+    /// As `runtime.NumGoroutine`.
+    pub num_goroutine: u64,
+    /// Threads (Ms) that the runtime has.
+    pub threads: u64,
+    /// GOMAXPROCS.
+    pub procs: u64,
+    /// The largest disagreement between counters that are equal at rest, bytes.
+    pub skew_bytes: u64,
+    pub retries: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GcPhase {
+    Off,
+    Mark,
+    MarkTermination,
+}
+
+impl GcPhase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GcPhase::Off => "off",
+            GcPhase::Mark => "mark",
+            GcPhase::MarkTermination => "mark termination",
+        }
+    }
+}
+
+/// The background scavenger's aims and work (Go mgcscavenge.go). `None`: not found, or not in this release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scavenger {
+    /// Retained heap it aims at because of GOGC, and because of GOMEMLIMIT.
+    pub gc_percent_goal_bytes: Option<u64>,
+    pub memory_limit_goal_bytes: Option<u64>,
+    pub assist_time_ns: Option<u64>,
+    pub background_time_ns: Option<u64>,
+    /// Released since the last collection.
+    pub released_background_bytes: Option<u64>,
+    pub released_eager_bytes: Option<u64>,
+}
+
+/// Reads samples; keeps the list of what is read, and the last sample to check the next by.
+#[derive(Debug)]
+pub struct Sampler {
+    statics: Statics,
+    slots: Slots,
+    /// `runtime.allp` as it was when `ps` was read.
+    allp: (u64, u64),
+    ps: Vec<u64>,
+    last: Option<(u32, u64)>,
+}
+
+#[derive(Debug)]
+struct Slots {
+    memstats: Slot,
+    gc: Slot,
+    allgs: Slot,
+    allp: Slot,
+    ngsys: Slot,
+    gfree: Slot,
+    gfree_no_stack: Option<Slot>,
+    mnext: Slot,
+    nmfreed: Slot,
+    span_inuse: Slot,
+    cache_inuse: Slot,
+    released: [Option<Slot>; 2],
+    scavenge: Option<Slot>,
+    gcphase: Option<Slot>,
+}
+
+impl<M: ReadMemory> Runtime<M> {
+    pub fn sampler(&self) -> Result<Sampler, RuntimeError> {
+        let (layout, globals) = (&*self.layout, &self.globals);
+        let mut statics = Statics::default();
+        let at = |base: u64, offset: u32| base.saturating_add(offset.into());
+        let mut word = |base: u64, offset: u32| statics.add(at(base, offset), 8);
+        let (sched, mheap) = (&layout.sched, &layout.mheap);
+        let pages = at(globals.mheap, mheap.pages);
+        let ngsys = word(globals.sched, sched.ngsys)?;
+        let gfree = word(globals.sched, sched.gfree_stack)?;
+        let gfree_no_stack = sched.gfree_no_stack.map(|offset| word(globals.sched, offset)).transpose()?;
+        let (mnext, nmfreed) = (word(globals.sched, sched.mnext)?, word(globals.sched, sched.nmfreed)?);
+        let span_inuse = word(at(globals.mheap, mheap.spanalloc), layout.fixalloc.inuse)?;
+        let cache_inuse = word(at(globals.mheap, mheap.cachealloc), layout.fixalloc.inuse)?;
+        let mut released = [None; 2];
+        for (slot, offset) in
+            released.iter_mut().zip([layout.page_alloc.released_background, layout.page_alloc.released_eager])
+        {
+            *slot = offset.map(|offset| word(pages, offset)).transpose()?;
+        }
+        let slots = Slots {
+            memstats: statics.add(globals.memstats, layout.mstats.bytes)?,
+            gc: statics.add(globals.gc_controller, layout.gc.bytes)?,
+            allgs: statics.add(globals.allgs, 24)?,
+            allp: statics.add(globals.allp, 24)?,
+            scavenge: globals.scavenge.map(|at| statics.add(at, layout.scavenge.bytes)).transpose()?,
+            gcphase: globals.gcphase.map(|at| statics.add(at, 4)).transpose()?,
+            ngsys,
+            gfree,
+            gfree_no_stack,
+            mnext,
+            nmfreed,
+            span_inuse,
+            cache_inuse,
+            released,
+        };
+        Ok(Sampler { statics, slots, allp: (0, 0), ps: Vec::new(), last: None })
+    }
+}
+
+/// One reading of all counters.
+struct Reading {
+    counters: Counters,
+    skew: u64,
+    worst: &'static str,
+    span_inuse: u64,
+    cache_inuse: u64,
+    sample: Rest,
+}
+
+/// What a reading says beyond the counters.
+struct Rest {
+    gc_phase: Option<GcPhase>,
+    scavenger: Scavenger,
+    num_goroutine: u64,
+    threads: u64,
+}
+
+impl Sampler {
+    /// One system call, three more for the spans that Ps hold. Read again at once while the counters disagree, up to 3
+    /// times; the reading that disagrees least counts, unless it is off by more than 1 % of HeapSys.
+    pub fn sample<M: ReadMemory>(&mut self, runtime: &Runtime<M>) -> Result<Sample, RuntimeError> {
+        let mut best: Option<Reading> = None;
+        let mut retries = 0;
+        loop {
+            let reading = self.read(runtime)?;
+            if best.as_ref().is_none_or(|best| reading.skew < best.skew) {
+                best = Some(reading);
+            }
+            if best.as_ref().is_some_and(|best| best.skew == 0) || retries == RETRIES {
+                break;
+            }
+            retries += 1;
+        }
+        let Some(best) = best else { return Err(implausible("no reading")) };
+        let unflushed = self.unflushed(runtime)?;
+        let headroom = if runtime.version.minor >= 21 { HEADROOM_PERCENT } else { 0 };
+        let gc = best.counters.gc;
+        let memstats = best.counters.memstats(&unflushed, best.span_inuse, best.cache_inuse, headroom);
+        let bare = best.counters.memstats(&Unflushed::default(), best.span_inuse, best.cache_inuse, headroom);
+        self.check(&best, &bare)?;
+        let Rest { gc_phase, scavenger, num_goroutine, threads } = best.sample;
+        Ok(Sample {
+            heap_alloc_uncorrected: bare.heap_alloc,
+            memstats,
+            heap_marked: gc.heap_marked,
+            heap_live: gc.heap_live,
+            mapped_ready: gc.mapped_ready,
+            gc_phase,
+            gogc_percent: u32::try_from(gc.gc_percent).ok(),
+            gomemlimit_bytes: Some(gc.memory_limit).filter(|limit| *limit != NO_LIMIT),
+            scavenger,
+            num_goroutine,
+            threads,
+            procs: self.ps.len() as u64,
+            skew_bytes: best.skew,
+            retries,
+        })
+    }
+
+    /// What no heap can be, and what cannot follow the last sample.
+    fn check(&mut self, best: &Reading, now: &MemStats) -> Result<(), RuntimeError> {
+        let heap_sys = now.heap_sys;
+        if best.skew > heap_sys / 1000 * SKEW_PERMILLE {
+            return Err(implausible(&format!("{} differ by {} bytes", best.worst, best.skew)));
+        }
+        if !now.heap_inuse.is_multiple_of(GO_PAGE_BYTES) || now.heap_alloc > heap_sys.saturating_add(best.skew) {
+            return Err(implausible("heap in use is no whole number of Go pages, or less than its objects"));
+        }
+        let seen = (now.num_gc, now.total_alloc);
+        if let Some((num_gc, total_alloc)) = self.last
+            && (seen.0 < num_gc || seen.1.saturating_add(best.skew) < total_alloc)
+        {
+            return Err(implausible("collections or allocations went back"));
+        }
+        self.last = Some(seen);
+        Ok(())
+    }
+
+    fn read<M: ReadMemory>(&mut self, runtime: &Runtime<M>) -> Result<Reading, RuntimeError> {
+        let gfree_at = u64::from(runtime.layout.p.gfree_count);
+        loop {
+            let mut gfree = vec![0u8; 4 * self.ps.len()];
+            let counts = self.ps.iter().zip(gfree.chunks_exact_mut(4));
+            let mut pieces: Vec<Piece<'_>> =
+                counts.map(|(p, buffer)| Piece { address: p.saturating_add(gfree_at), buffer }).collect();
+            self.statics.read(&runtime.memory, &mut pieces)?;
+            let allp = self.statics.get(self.slots.allp);
+            let allp = (allp.u64(0)?, allp.u64(8)?);
+            if allp == self.allp {
+                return self.parse(runtime, &gfree);
+            }
+            // First sample, or GOMAXPROCS has changed.
+            self.ps = pointers(&runtime.memory, allp, PS_MAX)?;
+            self.allp = allp;
+        }
+    }
+
+    fn parse<M>(&self, runtime: &Runtime<M>, gfree: &[u8]) -> Result<Reading, RuntimeError> {
+        let (layout, slots) = (&*runtime.layout, &self.slots);
+        let get = |slot: Slot| self.statics.get(slot);
+        let counters = Counters::parse(layout, get(slots.memstats), get(slots.gc))?;
+        let gaps = counters.gaps();
+        let (worst, skew) =
+            gaps.iter().map(|(what, gap)| (*what, gap.unsigned_abs())).max_by_key(|(_, gap)| *gap).unwrap_or(("", 0));
+        let count = |slot: Slot| get(slot).u32(0).map(u64::from);
+        let idle: u64 =
+            gfree.chunks_exact(4).filter_map(|n| n.first_chunk()).map(|n| u64::from(u32::from_le_bytes(*n))).sum();
+        let no_stack = slots.gfree_no_stack.map_or(Ok(0), count)?;
+        let not_counted = [count(slots.gfree)?, no_stack, count(slots.ngsys)?, idle];
+        let all = get(slots.allgs).u64(8)?;
+        let num_goroutine = not_counted.iter().fold(all, |left, part| left.saturating_sub(*part)).max(1);
+        let scavenge = |offset: Option<u32>| -> Result<Option<u64>, RuntimeError> {
+            let bytes = slots.scavenge.map(get);
+            bytes.zip(offset).map(|(bytes, offset)| bytes.u64(offset)).transpose()
+        };
+        let s = &layout.scavenge;
+        let goal = |value: Option<u64>| value.filter(|goal| *goal != NO_GOAL);
+        let released = |index: usize| slots.released[index].map(|slot| get(slot).u64(0)).transpose();
+        let gc_phase = match slots.gcphase.map(|slot| get(slot).u32(0)).transpose()? {
+            Some(0) => Some(GcPhase::Off),
+            Some(1) => Some(GcPhase::Mark),
+            Some(2) => Some(GcPhase::MarkTermination),
+            _ => None,
+        };
+        Ok(Reading {
+            counters,
+            skew,
+            worst,
+            span_inuse: get(slots.span_inuse).u64(0)?,
+            cache_inuse: get(slots.cache_inuse).u64(0)?,
+            sample: Rest {
+                gc_phase,
+                scavenger: Scavenger {
+                    gc_percent_goal_bytes: goal(scavenge(Some(s.gc_percent_goal))?),
+                    memory_limit_goal_bytes: goal(scavenge(Some(s.memory_limit_goal))?),
+                    assist_time_ns: scavenge(s.assist_time)?,
+                    background_time_ns: scavenge(s.background_time)?,
+                    released_background_bytes: released(0)?,
+                    released_eager_bytes: released(1)?,
+                },
+                num_goroutine,
+                threads: get(slots.mnext).u64(0)?.saturating_sub(get(slots.nmfreed).u64(0)?),
+            },
+        })
+    }
+
+    /// What ReadMemStats would flush first: objects in the spans that Ps hold, by size class.
+    fn unflushed<M: ReadMemory>(&self, runtime: &Runtime<M>) -> Result<Unflushed, RuntimeError> {
+        let (memory, layout) = (&runtime.memory, &*runtime.layout);
+        let at = |base: &u64, offset: u32| base.saturating_add(offset.into());
+        let addresses: Vec<u64> = self.ps.iter().map(|p| at(p, layout.p.mcache)).collect();
+        let caches = gather(memory, &addresses, 8)?;
+        let caches: Vec<u64> = words(&caches).filter(|cache| *cache != 0).collect();
+        let (tiny_at, spans_at) = (layout.mcache.tiny_allocs, layout.mcache.alloc);
+        let window = spans_at.saturating_sub(tiny_at) as usize + 8 * SPAN_CLASSES;
+        let starts: Vec<u64> = caches.iter().map(|cache| at(cache, tiny_at)).collect();
+        let mut unflushed = Unflushed::default();
+        let mut spans = Vec::new();
+        for cache in gather(memory, &starts, window)?.chunks_exact(window.max(1)) {
+            unflushed.tiny_allocs = unflushed.tiny_allocs.wrapping_add(Bytes(cache).u64(0)?);
+            let held = words(cache.get(window - 8 * SPAN_CLASSES..).unwrap_or_default());
+            spans.extend(held.enumerate().filter(|(_, span)| *span != 0));
+        }
+        // The one span that stands for none is in most places.
+        let empty = most_frequent(&spans);
+        spans.retain(|(_, span)| Some(*span) != empty);
+        let mspan = &layout.mspan;
+        let span_window = mspan.bytes as usize;
+        let addresses: Vec<u64> = spans.iter().map(|(_, span)| *span).collect();
+        let bytes = gather(memory, &addresses, span_window)?;
+        for ((class, _), span) in spans.iter().zip(bytes.chunks_exact(span_window.max(1))) {
+            let (all, before) = (Bytes(span).u16(mspan.alloc_count)?, Bytes(span).u16(mspan.alloc_count_before_cache)?);
+            // A span that was exchanged under the reader may have less than before.
+            if let Some(objects) = unflushed.objects.get_mut(class / 2) {
+                *objects += i64::from(all.saturating_sub(before));
+            }
+        }
+        Ok(unflushed)
+    }
+}
+
+fn most_frequent(spans: &[(usize, u64)]) -> Option<u64> {
+    let mut addresses: Vec<u64> = spans.iter().map(|(_, span)| *span).collect();
+    addresses.sort_unstable();
+    let runs = addresses.chunk_by(|a, b| a == b).filter(|run| run.len() > 1);
+    runs.max_by_key(|run| run.len()).and_then(|run| run.first().copied())
+}
+
+/// `bytes` from each of the addresses, one after the other.
+pub(super) fn gather(memory: &impl ReadMemory, addresses: &[u64], bytes: usize) -> Result<Vec<u8>, RuntimeError> {
+    let mut buffer = vec![0u8; bytes.saturating_mul(addresses.len())];
+    let parts = addresses.iter().zip(buffer.chunks_exact_mut(bytes.max(1)));
+    let mut pieces: Vec<Piece<'_>> = parts.map(|(address, buffer)| Piece { address: *address, buffer }).collect();
+    memory.read_pieces(&mut pieces)?;
+    Ok(buffer)
+}
+
+pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
+}
+
+/// The words of a slice of pointers (address, length).
+pub(super) fn pointers(
+    memory: &impl ReadMemory,
+    (address, length): (u64, u64),
+    max: u64,
+) -> Result<Vec<u64>, RuntimeError> {
+    if length > max {
+        return Err(implausible(&format!("a list of {length} pointers")));
+    }
+    let mut buffer = vec![0u8; 8 * length as usize];
+    memory.read(address, &mut buffer)?;
+    Ok(words(&buffer).collect())
+}
+
+pub(super) fn implausible(what: &str) -> RuntimeError {
+    RuntimeError::Implausible(what.to_owned())
+}

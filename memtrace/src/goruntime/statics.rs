@@ -1,0 +1,80 @@
+//! Variables of the runtime, gathered with one system call, without touching pages that the target never touched.
+use super::RuntimeError;
+use super::bytes::Bytes;
+use super::memory::{Piece, ReadMemory};
+
+const PAGE_BYTES: u64 = 4 << 10;
+/// Of all variables together: more is a damaged layout.
+const BYTES_MAX: usize = 256 << 10;
+
+/// A variable in the gathered bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slot {
+    start: usize,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    address: u64,
+    bytes: usize,
+    /// Part of .bss, on a page that the target has not written yet: zeros, and not to be read. A read would map the
+    /// zero page into the target.
+    is_untouched: bool,
+}
+
+/// A fixed list of variables and their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Statics {
+    parts: Vec<Part>,
+    buffer: Vec<u8>,
+}
+
+impl Statics {
+    /// A variable in .bss: on an untouched page it is zero.
+    pub(super) fn add(&mut self, address: u64, bytes: u32) -> Result<Slot, RuntimeError> {
+        let slot = Slot { start: self.buffer.len(), bytes: bytes as usize };
+        let end = address.checked_add(u64::from(bytes));
+        let (Some(end), true) = (end, slot.start + slot.bytes <= BYTES_MAX) else {
+            return Err(RuntimeError::Implausible("a variable is too large, or not in the address space".to_owned()));
+        };
+        let mut from = address;
+        while from < end {
+            let to = end.min((from | (PAGE_BYTES - 1)).saturating_add(1));
+            let bytes = (to - from) as usize;
+            self.parts.push(Part { address: from, bytes, is_untouched: true });
+            from = to;
+        }
+        self.buffer.resize(slot.start + slot.bytes, 0);
+        Ok(slot)
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Bytes<'_> {
+        Bytes(self.buffer.get(slot.start..slot.start + slot.bytes).unwrap_or_default())
+    }
+
+    /// Reads all of them, and `more`, with one call. Only pages found untouched before are looked up again.
+    pub(super) fn read(&mut self, memory: &impl ReadMemory, more: &mut [Piece<'_>]) -> Result<(), RuntimeError> {
+        let mut known = None;
+        for part in self.parts.iter_mut().filter(|part| part.is_untouched) {
+            let page = part.address & !(PAGE_BYTES - 1);
+            let touched = match known {
+                Some((at, touched)) if at == page => touched,
+                _ => memory.is_touched(page)?,
+            };
+            known = Some((page, touched));
+            part.is_untouched = !touched;
+        }
+        let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(self.parts.len() + more.len());
+        let mut rest = self.buffer.as_mut_slice();
+        for part in &self.parts {
+            let (bytes, after) = std::mem::take(&mut rest).split_at_mut(part.bytes);
+            rest = after;
+            if !part.is_untouched {
+                pieces.push(Piece { address: part.address, buffer: bytes });
+            }
+        }
+        pieces.extend(more.iter_mut().map(|piece| Piece { address: piece.address, buffer: &mut *piece.buffer }));
+        Ok(memory.read_pieces(&mut pieces)?)
+    }
+}
