@@ -15,10 +15,13 @@ mod locate;
 mod maps;
 pub mod memory;
 pub mod memstats;
+pub mod metadata;
 mod moduledata;
+pub mod pages;
 mod pclntab;
 mod runtime;
 pub mod sample;
+pub mod spans;
 mod statics;
 mod symbol;
 #[cfg(test)]
