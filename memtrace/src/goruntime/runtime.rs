@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::globals::Globals;
 use super::layout::Layout;
 use super::memory::{Piece, ProcessMemory, ReadMemory};
-use super::{Located, NotRead, ReadBy, Version, find};
+use super::{GoProcess, Located, NotRead, ReadBy, Version, find};
 
 const PAGE_BYTES: u64 = 4 << 10;
 /// Bits of an entry of /proc/PID/pagemap (kernel Documentation/admin-guide/mm/pagemap.rst).
@@ -36,9 +36,13 @@ impl<M> Runtime<M> {
 impl Runtime {
     /// Finds the runtime of a process, sees that it is one, and holds on to its address space.
     pub fn attach(tgid: u32) -> Result<Runtime, NotRead> {
-        let found = find(tgid)?;
-        let refused = found.refused.unwrap_or_default();
-        let located = found.located.ok_or(NotRead::Refused(refused))?;
+        Runtime::attach_to(tgid, &find(tgid)?)
+    }
+
+    /// The same for a process that was found before.
+    pub fn attach_to(tgid: u32, found: &GoProcess) -> Result<Runtime, NotRead> {
+        let refused = || NotRead::Refused(found.refused.clone().unwrap_or_default());
+        let located = found.located.clone().ok_or_else(refused)?;
         let memory = PinnedMemory::open(tgid, located.counters_address()).map_err(RuntimeError::from)?;
         let runtime = Runtime::of(located, memory);
         runtime.validate()?;

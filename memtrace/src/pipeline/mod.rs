@@ -5,6 +5,7 @@
 //! good; follower → processing waits, the follower can afford it.
 mod child;
 mod explain;
+mod heap;
 mod start;
 mod work;
 

@@ -1,6 +1,6 @@
 use crate::aggregate::waterfall::{UNKNOWN_LIMIT, Waterfall};
 use crate::cgroup::Account;
-use crate::goruntime::GoBuild;
+use crate::goruntime::{GoBuild, Sample};
 
 /// What `memtrace explain` found out about one process.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Explanation {
     /// RSS of smaps, read between the two.
     pub smaps_rss_bytes: u64,
     pub go: Option<GoBuild>,
+    /// `None`: see `runtime_not_read`.
+    pub sample: Option<Sample>,
     /// Why the Go heap is not divided; `None`: it is.
     pub runtime_not_read: Option<String>,
     pub cgroup: Option<Account>,

@@ -38,8 +38,14 @@ macro_rules! buckets {
         pub(super) enum Slot { $($slot),* }
 
         /// Bytes per bucket.
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq)]
         pub(super) struct Books([u64; [$(Slot::$slot),*].len()]);
+
+        impl Default for Books {
+            fn default() -> Self {
+                Self([0; [$(Slot::$slot),*].len()])
+            }
+        }
 
         impl Books {
             pub(super) fn list(&self) -> Vec<Bucket> {
@@ -105,8 +111,22 @@ buckets! {
         "stack spans, their resident part";
     StacksFree "goroutine_stacks_free" "goroutine stacks free" Some(Go),
         "free stacks in stack spans";
-    Metadata "runtime_metadata" "Go runtime metadata" None,
-        "ranges the runtime keeps for spans, caches, GC work, bitmaps, profiles, arenas";
+    Persistent "metadata_persistent" "Go: mspans, mcaches, other" None,
+        "persistentalloc chunks: mspan, mcache, profiling buckets, all that is never freed";
+    SpanTable "metadata_span_table" "Go: table of spans" None,
+        "mheap.allspans";
+    GcWork "metadata_gc_work" "Go: GC work buffers" Some(Go),
+        "manual spans that are no stacks";
+    GcBits "metadata_gc_bits" "Go: GC bits" None,
+        "gcBitsArenas: mark and allocation bits";
+    PageAllocator "metadata_page_allocator" "Go: page allocator" None,
+        "pageAlloc: summaries, bitmaps, scavenge index";
+    Arenas "metadata_arenas" "Go: arena metadata" None,
+        "mheap.arenas: index and heapArena structures";
+    Profiling "metadata_profiling" "Go: profiling hash table" None,
+        "buckhash";
+    GoNamed "metadata_other" "Go: other runtime memory" None,
+        "smaps: mappings the runtime names itself (Go 1.25 and later)";
     Text "binary_text" "binary: text" Some(Kernel),
         "smaps: executable mapping of the executable";
     Rodata "binary_rodata" "binary: rodata" Some(Kernel),

@@ -43,7 +43,23 @@ pub enum What {
     /// Given back.
     Released,
     /// The runtime's own data.
-    Metadata,
+    Metadata(Metadata),
+}
+
+/// What the runtime keeps beside objects and stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// mspans, mcaches, profiling buckets and other structures that are never freed.
+    Persistent,
+    SpanTable,
+    /// Work buffers of the collector.
+    GcWork,
+    GcBits,
+    PageAllocator,
+    Arenas,
+    Profiling,
+    /// The system stack of a thread.
+    ThreadStack,
 }
 
 /// What is said once of the Go heap and the host.

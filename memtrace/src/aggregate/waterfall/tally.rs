@@ -1,7 +1,7 @@
 //! The join of page tables, mappings and the runtime's ranges, by ascending address.
 use super::bucket::{Books, Slot};
 use super::kind::{Kind, Kinds};
-use super::{Anonymous, Context, Process, Segment, Waterfall, What, advice};
+use super::{Anonymous, Context, Metadata, Process, Segment, Waterfall, What, advice};
 use crate::procfs::pagemap::{PageState, Run};
 use crate::procfs::vmas::{Smaps, Vma};
 use std::ops::Range;
@@ -156,7 +156,7 @@ impl<'a> Tally<'a> {
                 self.books.add(Slot::StacksFree, resident - used);
             }
             What::Idle => self.books.add(Slot::Idle, resident),
-            What::Metadata => self.books.add(Slot::Metadata, resident),
+            What::Metadata(kind) => self.books.add(metadata(kind), resident),
             // Booked with its mapping, where the causes are known.
             What::Released => {}
         }
@@ -187,7 +187,7 @@ impl<'a> Tally<'a> {
     fn has_heap(&self, vma: &Vma) -> bool {
         let first = self.segments.partition_point(|s| s.range.end <= vma.range.start);
         let inside = self.segments.iter().skip(first).take_while(|s| s.range.start < vma.range.end);
-        inside.into_iter().any(|s| s.what != What::Metadata)
+        inside.into_iter().any(|s| !matches!(s.what, What::Metadata(_)))
     }
 
     fn book_mapping(&mut self, kind: Kind, vma: &Vma) {
@@ -209,7 +209,7 @@ impl<'a> Tally<'a> {
             Kind::BinaryBss => Slot::Bss,
             Kind::Malloc => Slot::Malloc,
             Kind::ThreadStack => Slot::ThreadStacks,
-            Kind::GoNamed => Slot::Metadata,
+            Kind::GoNamed => Slot::GoNamed,
             Kind::Kernel => Slot::KernelPages,
             _ => Slot::Anonymous,
         };
@@ -255,6 +255,19 @@ impl<'a> Tally<'a> {
             swapped_bytes: self.swapped_bytes.saturating_add(self.smaps.beyond.swap),
             anonymous: self.anonymous,
         }
+    }
+}
+
+fn metadata(kind: Metadata) -> Slot {
+    match kind {
+        Metadata::Persistent => Slot::Persistent,
+        Metadata::SpanTable => Slot::SpanTable,
+        Metadata::GcWork => Slot::GcWork,
+        Metadata::GcBits => Slot::GcBits,
+        Metadata::PageAllocator => Slot::PageAllocator,
+        Metadata::Arenas => Slot::Arenas,
+        Metadata::Profiling => Slot::Profiling,
+        Metadata::ThreadStack => Slot::ThreadStacks,
     }
 }
 

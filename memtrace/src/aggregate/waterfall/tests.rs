@@ -98,10 +98,10 @@ fn live_heap_is_the_marked_part_of_what_is_resident() {
 #[test]
 fn ranges_that_are_not_whole_pages_leave_rounding() {
     let range = HEAP + 100..HEAP + PAGE + 50;
-    let segments = [Segment { range, what: What::Metadata }];
+    let segments = [Segment { range, what: What::Metadata(Metadata::Persistent) }];
     let area = vma(HEAP..HEAP + 8 * PAGE, "rw", 0, "", rss(3));
     let fall = fall(vec![area], &segments, &[(0, 3, false)], &Context::default());
-    assert_eq!((fall.bytes("runtime_metadata"), fall.bytes("page_rounding")), (PAGE - 50, PAGE + 50));
+    assert_eq!((fall.bytes("metadata_persistent"), fall.bytes("page_rounding")), (PAGE - 50, PAGE + 50));
     assert_eq!((fall.bytes("other_anonymous"), fall.unknown_bytes), (PAGE, 0));
 }
 

@@ -1,4 +1,5 @@
 //! `memtrace.explain/1`: one object.
+use super::memstats::MemStats;
 use crate::aggregate::waterfall::{Anonymous, Bucket};
 use crate::cgroup::Account;
 use crate::sink::Explanation;
@@ -30,7 +31,7 @@ struct Explain<'a> {
     anonymous: Vec<AnonymousJson<'a>>,
     warnings: Vec<String>,
     /// Null: the runtime is not read, see `refused`.
-    memstats: Option<()>,
+    memstats: Option<MemStats<'a>>,
     refused: Option<&'a str>,
     cgroup: Option<Cgroup<'a>>,
 }
@@ -168,7 +169,7 @@ pub fn write_explain(out: &mut dyn Write, e: &Explanation) -> io::Result<()> {
         unknown_bytes: fall.unknown_bytes,
         anonymous: fall.anonymous.iter().map(anonymous).collect(),
         warnings: e.warnings(),
-        memstats: None,
+        memstats: e.sample.as_ref().map(MemStats::from),
         refused: e.runtime_not_read.as_deref(),
         cgroup: e.cgroup.as_ref().map(cgroup),
     };

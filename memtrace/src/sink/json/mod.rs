@@ -1,6 +1,7 @@
 //! One JSON object a line. Absent knowledge is null, sizes are integers in bytes, times in ns on CLOCK_MONOTONIC.
 mod account;
 mod explain;
+mod memstats;
 mod stat;
 #[cfg(test)]
 mod tests;

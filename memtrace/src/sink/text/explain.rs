@@ -2,6 +2,7 @@
 use super::style::Style;
 use super::units::{clean, clean_path, maybe, percent, size};
 use crate::cgroup::Account;
+use crate::goruntime::Sample;
 use crate::sink::Explanation;
 use std::io::{self, Write};
 
@@ -45,7 +46,26 @@ pub fn write_explain(out: &mut dyn Write, e: &Explanation, style: Style) -> io::
         let row = format!("{:>9}  {:#x}-{:#x}  {name}", size(a.bytes), a.range.start, a.range.end);
         writeln!(out, "{}", row.trim_end())?;
     }
+    e.sample.as_ref().map_or(Ok(()), |sample| runtime(out, sample))?;
     e.cgroup.as_ref().map_or(Ok(()), |account| cgroup(out, account))
+}
+
+/// What the Go runtime counts itself, in its own words.
+fn runtime(out: &mut dyn Write, sample: &Sample) -> io::Result<()> {
+    let m = &sample.memstats;
+    let gogc = sample.gogc_percent.map_or("off".to_owned(), |percent| percent.to_string());
+    let limit = sample.gomemlimit_bytes.map_or("none".to_owned(), size);
+    writeln!(out, "\nGo runtime   GOGC {gogc}   GOMEMLIMIT {limit}   GOMAXPROCS {}", sample.procs)?;
+    let (goroutines, threads, skew) = (sample.num_goroutine, sample.threads, size(sample.skew_bytes));
+    writeln!(out, "  goroutines {goroutines}   threads {threads}   collections {}   skew {skew}", m.num_gc)?;
+    let (alloc, inuse, idle) = (size(m.heap_alloc), size(m.heap_inuse), size(m.heap_idle));
+    writeln!(
+        out,
+        "  HeapAlloc {alloc}   HeapInuse {inuse}   HeapIdle {idle}   HeapReleased {}",
+        size(m.heap_released)
+    )?;
+    let (next, ready, sys) = (size(m.next_gc), size(sample.mapped_ready), size(m.sys));
+    writeln!(out, "  NextGC {next}   Sys {sys}   held ready (what GOMEMLIMIT limits) {ready}")
 }
 
 /// Words broken over lines of at most [`COLUMNS`]; further lines stand under the first.
@@ -119,6 +139,7 @@ mod tests {
             status_rss_bytes: [Some(1000 << 20), Some(990 << 20)],
             smaps_rss_bytes: 1000 << 20,
             go: None,
+            sample: None,
             runtime_not_read: Some(name),
             cgroup: Some(Account { path: "/x".repeat(99).into(), charge_bytes: Some(5), ..Account::default() }),
             counts_zero_pages: true,
