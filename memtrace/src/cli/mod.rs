@@ -1,6 +1,7 @@
 //! The command line: clap types, one file per verb. What was typed; what it means is in `config`.
 mod doctor;
 mod explain;
+mod ps;
 mod size;
 mod stat;
 mod targets;
@@ -27,6 +28,8 @@ enum Verb {
     Doctor(doctor::Doctor),
     /// What every byte of a process's RSS is, now, and who can give it back
     Explain(explain::Explain),
+    /// Every Go process on the host: version, how it is read, RSS, heap, limits
+    Ps(ps::Ps),
     /// The page-return ledger of a window, with the Go heap beside it
     Stat(stat::Stat),
     /// Events as they happen, one line each
@@ -48,6 +51,7 @@ impl Cli {
         match self.verb {
             Verb::Doctor(verb) => verb.run(),
             Verb::Explain(verb) => verb.run(),
+            Verb::Ps(verb) => verb.run(),
             Verb::Stat(verb) => verb.run(),
             Verb::Trace(verb) => verb.run(),
         }

@@ -6,11 +6,13 @@
 mod child;
 mod explain;
 mod heap;
+mod ps;
 mod start;
 mod work;
 
 pub use child::{EXEC_ARGUMENT, exec_main};
 pub use explain::explain;
+pub use ps::ps;
 
 use crate::config::{Session, Stat, Targets, Trace};
 use crate::decode::Decoder;

@@ -2,8 +2,10 @@
 pub mod doctor;
 mod explain;
 pub mod json;
+mod ps;
 pub mod text;
 mod trace;
 
 pub use explain::Explanation;
+pub use ps::{GoList, GoRow};
 pub use trace::{Frame, TraceLine};

@@ -2,12 +2,14 @@
 mod account;
 mod explain;
 mod memstats;
+mod ps;
 mod stat;
 #[cfg(test)]
 mod tests;
 mod trace;
 
 pub use explain::{EXPLAIN_SCHEMA, write_explain};
+pub use ps::{PS_SCHEMA, write_ps};
 
 use super::TraceLine;
 use crate::account::Account;

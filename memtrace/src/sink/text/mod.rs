@@ -2,6 +2,7 @@
 mod account;
 mod explain;
 mod interval;
+mod ps;
 mod style;
 mod summary;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod units;
 pub use account::write_account;
 pub use explain::write_explain;
 pub use interval::IntervalText;
+pub use ps::write_ps;
 pub use style::Style;
 pub use summary::write_summary;
 pub use trace::TraceText;
