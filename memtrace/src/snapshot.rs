@@ -1,5 +1,6 @@
 //! The immutable result of one interval or of the whole window: owned, in bytes and ns, absent where nothing is known.
 use crate::account::Account;
+use crate::aggregate::waterfall::Waterfall;
 use crate::event::TargetId;
 pub use crate::goruntime::ReadBy;
 
@@ -99,6 +100,8 @@ pub struct ProcessSnapshot {
     pub reclaim_stall_ns: u64,
     pub oom_killed: bool,
     pub exit: Option<ExitSnapshot>,
+    /// All of its RSS at the start and at the end of the window; in summaries only. `None`: not looked at, or gone.
+    pub waterfalls: [Option<Box<Waterfall>>; 2],
     pub notes: Vec<String>,
 }
 

@@ -104,6 +104,14 @@ impl Aggregator {
         }
     }
 
+    /// Where all of its RSS is: the first look, and the last one.
+    pub fn divided(&mut self, target: TargetId, fall: waterfall::Waterfall) {
+        if let Some(process) = self.processes.get_mut(&Key::of(target, 0)) {
+            let [start, end] = &mut process.waterfalls;
+            if start.is_none() { *start = Some(Box::new(fall)) } else { *end = Some(Box::new(fall)) }
+        }
+    }
+
     /// Drops a target that turned out not to be wanted (a provisional one), with all it did.
     pub fn forget(&mut self, target: TargetId) {
         if self.forgotten.len() >= MAX_FORGOTTEN {

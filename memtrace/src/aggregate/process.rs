@@ -1,5 +1,6 @@
 //! Everything remembered about one process.
 use super::level::Level;
+use super::waterfall::Waterfall;
 use super::{ProcessInfo, refault};
 use crate::event::{Event, GoCounters, OomEvent, ProcessSample, Refaults, TargetId, TaskEvent, TaskWhat};
 use crate::snapshot::{ExitSnapshot, GoBuild, KilledBy};
@@ -33,6 +34,8 @@ pub(super) struct Process {
     /// VmHWM of the whole life; it says something about the window only once it has grown.
     hwm_bytes: Option<u64>,
     pub(super) oom_killed: bool,
+    /// At the start and at the end.
+    pub(super) waterfalls: [Option<Box<Waterfall>>; 2],
     status: Option<i32>,
     killer: Option<(u32, String)>,
     pub(super) last_active_ns: u64,

@@ -52,6 +52,10 @@ pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
         reclaim_stall_ns: level.reclaim_stall_ns,
         oom_killed: process.oom_killed || process.folded_oom_killed > 0,
         exit: process.exit(),
+        waterfalls: match kind {
+            SnapshotKind::Summary => process.waterfalls.clone(),
+            SnapshotKind::Interval => [None, None],
+        },
         notes: Vec::new(),
     };
     out.notes = notes(&out, process);

@@ -2,8 +2,10 @@
 //! the event path. It is told of forks, execs and exits, and of the samplers' clock; it tells of descriptions and samples.
 use super::describe::{self, Described};
 use super::select::Selector;
+use super::waterfall::Look;
 use crate::account::ProgramAccount;
 use crate::aggregate::ProcessInfo;
+use crate::aggregate::waterfall::Waterfall;
 use crate::decode::{self, Decoder};
 use crate::event::{ProcessSample, TargetId, TaskEvent, TaskWhat};
 use crate::kernel::{Kernel, KernelError};
@@ -21,6 +23,8 @@ pub enum News {
     /// A provisional target that is not meant after all.
     NotMeant(TargetId),
     Sample(Box<ProcessSample>),
+    /// All of its RSS, by the first look at it and by the last.
+    Waterfall(TargetId, Box<Waterfall>),
     /// One line for the reader.
     Note(String),
 }
@@ -38,11 +42,13 @@ struct Known {
     described: Described,
     uses_free: bool,
     sampled: bool,
+    /// Its RSS was divided once.
+    divided: bool,
 }
 
 impl Known {
     fn new(target: TargetId, described: Described) -> Self {
-        Self { target, described, uses_free: false, sampled: false }
+        Self { target, described, uses_free: false, sampled: false, divided: false }
     }
 }
 
@@ -56,12 +62,15 @@ pub struct Follower {
     swept_ns: u64,
     dead_since_sweep: bool,
     tracks_faults: bool,
+    /// How many more processes have their RSS divided: that walks all of their pages.
+    looks_left: usize,
     /// Processes that ended before it could be told whether they were meant.
     unidentified: u64,
 }
 
 impl Follower {
-    pub fn new(kernel: Kernel, selector: Selector, decoder: Decoder) -> Self {
+    /// `looks`: of how many processes the whole RSS is divided, at their start and at the end.
+    pub fn new(kernel: Kernel, selector: Selector, decoder: Decoder, looks: usize) -> Self {
         let tracks_faults = kernel.fault_hook() != crate::host::plan::FaultHook::None;
         Self {
             kernel,
@@ -72,6 +81,7 @@ impl Follower {
             swept_ns: 0,
             dead_since_sweep: false,
             tracks_faults,
+            looks_left: looks,
             unidentified: 0,
         }
     }
@@ -127,6 +137,7 @@ impl Follower {
         }
         self.admit(pid, target, described, tell);
         self.sample_one(pid, clock::monotonic_ns(), tell);
+        self.divide_first(pid, tell);
         Ok(())
     }
 
@@ -220,6 +231,7 @@ impl Follower {
         let pids: Vec<u32> = self.known.keys().copied().collect();
         for pid in pids {
             self.sample_one(pid, now, tell);
+            self.divide_first(pid, tell);
         }
         if self.dead_since_sweep && now.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.kernel.sweep_chunks()?;
@@ -248,6 +260,23 @@ impl Follower {
         })));
     }
 
+    /// The first look at a process that has memory of its own: of a command after its exec.
+    fn divide_first(&mut self, pid: u32, tell: &mut impl FnMut(News)) {
+        let Some(known) = self.known.get_mut(&pid).filter(|known| !known.divided) else { return };
+        if self.looks_left == 0 || known.described.comm.is_none() {
+            return;
+        }
+        self.looks_left -= 1;
+        known.divided = true;
+        tell_waterfall(pid, known.target, tell);
+    }
+
+    fn divide_last(&self, pid: u32, tell: &mut impl FnMut(News)) {
+        if let Some(known) = self.known.get(&pid).filter(|known| known.divided) {
+            tell_waterfall(pid, known.target, tell);
+        }
+    }
+
     /// Ends the window and all attachments; in between, a last look at every target. Returns when the window ended.
     pub fn detach(&mut self, tell: &mut impl FnMut(News)) -> Result<u64, FollowError> {
         self.kernel.close_window()?;
@@ -257,6 +286,7 @@ impl Follower {
             // Lazy pages of all: who freed some since the ring was last read is not known yet.
             self.uses_free(pid);
             self.sample_one(pid, now, tell);
+            self.divide_last(pid, tell);
         }
         self.kernel.detach();
         Ok(now)
@@ -283,5 +313,13 @@ impl Follower {
     /// Counters of the programs; exact after [`Follower::stop`].
     pub fn counters(&self) -> Result<Vec<ProgramAccount>, FollowError> {
         Ok(self.kernel.counters()?)
+    }
+}
+
+/// A process that is gone, or may not be looked at, has none.
+fn tell_waterfall(pid: u32, target: TargetId, tell: &mut impl FnMut(News)) {
+    match Look::take(pid) {
+        Ok(look) => tell(News::Waterfall(target, Box::new(look.waterfall))),
+        Err(why) => log::debug!("{why}"),
     }
 }

@@ -1,7 +1,9 @@
 //! tgid → process, Go build, wanted or not: the only steady-state reader of other processes, off the event path.
 mod describe;
 mod follow;
+mod heap;
 mod select;
+pub mod waterfall;
 
 pub use follow::{FollowError, Follower, News};
 pub use select::Selector;

@@ -5,7 +5,6 @@
 //! good; follower → processing waits, the follower can afford it.
 mod child;
 mod explain;
-mod heap;
 mod ps;
 mod start;
 mod work;
@@ -43,6 +42,8 @@ const QUEUE_TASKS: usize = 65536;
 const DRAIN: Duration = Duration::from_millis(5);
 /// The samplers' clock when no interval is asked for.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// Processes whose whole RSS `stat` divides, at the start and at the end: as many as its report shows in text.
+const DIVIDED: usize = 20;
 
 /// `memtrace stat`.
 pub fn stat(config: Stat, out: impl Write + Send + 'static) -> Result<ExitCode, Error> {
@@ -51,7 +52,7 @@ pub fn stat(config: Stat, out: impl Write + Send + 'static) -> Result<ExitCode, 
     let (session, style) = (&config.session, Style { color: config.session.color });
     let intervals = config.interval.is_some();
     let processing = Processing::stat(decoder, clock::monotonic_ns(), session.format, style, intervals, out);
-    run(session, started, processing, decoder, config.interval)
+    run(session, started, processing, decoder, config.interval, DIVIDED)
 }
 
 /// `memtrace trace`.
@@ -63,7 +64,7 @@ pub fn trace(config: Trace, out: impl Write + Send + 'static) -> Result<ExitCode
     let stacks = started.stacks.take().filter(|_| config.stacks);
     let processing =
         Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, config.families, out);
-    run(session, started, processing, decoder, None)
+    run(session, started, processing, decoder, None, 0)
 }
 
 /// Why the run ends.
@@ -90,6 +91,7 @@ fn run<W: Write + Send + 'static>(
     processing: Processing<W>,
     decoder: Decoder,
     interval: Option<Duration>,
+    looks: usize,
 ) -> Result<ExitCode, Error> {
     let Started { kernel, rings, proof, host, .. } = started;
     let selector = Selector::new(&session.targets, &host.facts).map_err(Error::NoTarget)?;
@@ -98,7 +100,7 @@ fn run<W: Write + Send + 'static>(
     let (work_in, work_out) = sync_channel(QUEUE_BATCHES);
     let (orders_in, orders_out) = sync_channel(QUEUE_TASKS);
     let (end_in, end_out) = tokio::sync::mpsc::unbounded_channel();
-    let mut follower = Follower::new(kernel, selector, decoder);
+    let mut follower = Follower::new(kernel, selector, decoder, looks);
     let child = add_targets(session, &mut follower, &work_in)?;
     let worker = {
         let (orders, end) = (orders_in.clone(), end_in.clone());

@@ -187,7 +187,8 @@ impl<W: Write> Processing<W> {
             (News::NotMeant(target), View::Stat { aggregator, .. }) => aggregator.forget(target),
             (News::NotMeant(target), View::Trace { names, .. }) => drop(names.remove(&target)),
             (News::Sample(sample), View::Stat { aggregator, .. }) => aggregator.apply(&Event::Sample(sample)),
-            (News::Sample(_), View::Trace { .. }) => {}
+            (News::Waterfall(target, fall), View::Stat { aggregator, .. }) => aggregator.divided(target, *fall),
+            (News::Sample(_) | News::Waterfall(..), View::Trace { .. }) => {}
             (News::Note(note), _) => {
                 log::warn!("{note}");
                 self.notes.push(note);

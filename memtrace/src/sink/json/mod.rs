@@ -7,6 +7,7 @@ mod stat;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod waterfall;
 
 pub use explain::{EXPLAIN_SCHEMA, write_explain};
 pub use ps::{PS_SCHEMA, write_ps};

@@ -1,6 +1,7 @@
 //! `memtrace.stat/1`.
 use super::STAT_SCHEMA;
 use super::account::AccountJson;
+use super::waterfall::WaterfallsJson;
 use crate::snapshot::{
     CallSnapshot, ExitSnapshot, GoBuild, GrowthSnapshot, HeapSnapshot, KilledBy, LatencySnapshot, ProcessSnapshot,
     Snapshot, SnapshotKind, SpanSnapshot, TimeToRefault,
@@ -50,6 +51,8 @@ struct ProcessJson<'a> {
     reclaim_stall_ns: u64,
     oom_killed: bool,
     exit: Option<ExitJson>,
+    /// The buckets of `memtrace.explain/1` at the start and at the end of the window; null in intervals.
+    waterfall: Option<WaterfallsJson<'a>>,
     notes: &'a [String],
 }
 
@@ -179,6 +182,7 @@ impl<'a> ProcessJson<'a> {
             reclaim_stall_ns: p.reclaim_stall_ns,
             oom_killed: p.oom_killed,
             exit: p.exit.as_ref().map(ExitJson::of),
+            waterfall: WaterfallsJson::of(&p.waterfalls),
             notes: &p.notes,
         }
     }

@@ -9,6 +9,7 @@ mod summary;
 mod tests;
 mod trace;
 mod units;
+mod waterfall;
 
 pub use account::write_account;
 pub use explain::write_explain;

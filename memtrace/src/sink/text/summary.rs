@@ -71,6 +71,7 @@ fn write_process(out: &mut impl Write, style: Style, p: &ProcessSnapshot) -> io:
         writeln!(out, "  retained idle {retained} (idle - released)   gap {gap} (RSS - in use)")?;
     }
     writeln!(out, "  page faults {faults}   reclaim stall {stall}")?;
+    super::waterfall::write_waterfalls(out, style, &p.waterfalls)?;
     if let Some(end) = end_line(p) {
         let end = format!("  {end}");
         writeln!(out, "{}", if p.oom_killed { style.alarm(&end) } else { end })?;

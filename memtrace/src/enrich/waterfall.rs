@@ -1,0 +1,92 @@
+//! One look at all of a process's RSS.
+use super::heap::Heap;
+use crate::aggregate::waterfall::{Context, Process, Tally, Waterfall};
+use crate::goruntime::{self, GoBuild, Runtime, Sample};
+use crate::host::facts::{read_release, read_thp};
+use crate::host::mounts::read_tmpfs_devices;
+use crate::procfs::ProcError;
+use crate::procfs::pagemap::Pagemap;
+use crate::procfs::process::{self, Status};
+use crate::procfs::vmas::Smaps;
+
+/// A look that leaves more unknown than it should was torn by the running target: it is repeated, so often at most.
+const LOOKS: u32 = 3;
+
+pub struct Look {
+    pub waterfall: Waterfall,
+    /// `None`: see `not_read`.
+    pub sample: Option<Sample>,
+    /// `None`: not Go, or not to be told.
+    pub go: Option<GoBuild>,
+    /// Why the Go heap is not divided.
+    pub not_read: Option<String>,
+    pub exe: Option<String>,
+    /// RSS as /proc/PID/status counts it, before and after.
+    pub status_rss_bytes: [Option<u64>; 2],
+    pub smaps_rss_bytes: u64,
+    /// This user sees no frames on this kernel.
+    pub counts_zero_pages: bool,
+}
+
+impl Look {
+    pub fn take(pid: u32) -> Result<Look, ProcError> {
+        // Open first: it stays the page table of this program, whatever becomes of the pid.
+        let pagemap = Pagemap::open(pid)?;
+        let (go, runtime) = match goruntime::find(pid) {
+            Ok(go) => {
+                let runtime = Runtime::attach_to(pid, &go).map_err(|why| why.to_string());
+                (Some(go.build), runtime)
+            }
+            Err(why) => (None, Err(why.to_string())),
+        };
+        let mut best = Look::once(pid, &pagemap, &go, runtime.as_ref())?;
+        for _ in 1..LOOKS {
+            if best.waterfall.is_mostly_known() {
+                break;
+            }
+            let next = Look::once(pid, &pagemap, &go, runtime.as_ref())?;
+            if next.waterfall.unknown_bytes < best.waterfall.unknown_bytes {
+                best = next;
+            }
+        }
+        Ok(best)
+    }
+
+    fn once(
+        pid: u32,
+        pagemap: &Pagemap,
+        go: &Option<GoBuild>,
+        runtime: Result<&Runtime, &String>,
+    ) -> Result<Look, ProcError> {
+        let status = Status::read(pid)?;
+        let exe = process::exe(pid).ok().map(|exe| exe.to_string_lossy().into_owned());
+        let process = Process { exe: exe.clone(), tmpfs: read_tmpfs_devices(pid) };
+        let smaps = Smaps::read(pid)?;
+        // Right before the pages are looked at: the target runs on.
+        let (heap, not_read) =
+            match runtime.map_err(String::clone).and_then(|r| Heap::read(r).map_err(|e| e.to_string())) {
+                Ok(heap) => (Some(heap), None),
+                Err(why) => (None, Some(why)),
+            };
+        let context = Context {
+            marked_bytes: heap.as_ref().map(|heap| heap.sample.heap_marked),
+            thp: read_thp(),
+            go_version: go.as_ref().map(|go| go.version.clone()),
+            release: read_release(),
+        };
+        let segments = heap.as_ref().map_or(&[][..], |heap| &heap.segments);
+        let tally = Tally::new(&smaps, &process, segments, &context, ::procfs::page_size());
+        let waterfall = tally.run(&context, |range, on_run| pagemap.scan(range, on_run))?;
+        let after = Status::read(pid).ok();
+        Ok(Look {
+            waterfall,
+            sample: heap.map(|heap| heap.sample),
+            go: go.clone(),
+            not_read,
+            exe,
+            status_rss_bytes: [status.rss_bytes(), after.and_then(|status| status.rss_bytes())],
+            smaps_rss_bytes: smaps.rss_bytes(),
+            counts_zero_pages: !pagemap.tells_zero(),
+        })
+    }
+}
