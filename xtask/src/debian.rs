@@ -55,9 +55,36 @@ pub(crate) fn find(name: &str, upstream: &str) -> Result<Package> {
     bail!("no Debian suite has {name} {upstream}")
 }
 
+impl Package {
+    /// A file of the archive's pool, such as `pool/main/g/go/go_1.19_amd64.deb`, with the hash it must have.
+    pub(crate) fn pinned(pool_path: &str, sha256: &str) -> Result<Self> {
+        let file = pool_path.rsplit('/').next().unwrap_or_default();
+        let mut parts = file.split('_');
+        let (Some(name), Some(version)) = (parts.next(), parts.next()) else { bail!("{file} is no package") };
+        Ok(Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            suite: "pool".to_owned(),
+            url: format!("{}/{pool_path}", mirror()?),
+            sha256: sha256.to_owned(),
+        })
+    }
+}
+
 /// Downloads, checks and unpacks a package; the directory with its tree.
 pub(crate) fn fetch_and_unpack(package: &Package) -> Result<PathBuf> {
+    let tree = paths::downloads().join(&package.name);
+    if tree.exists() {
+        fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
+    }
+    unpack(&fetch(package)?, &tree)?;
+    Ok(tree)
+}
+
+/// Downloads and checks a package, unless that was done before.
+pub(crate) fn fetch(package: &Package) -> Result<PathBuf> {
     let dir = paths::downloads();
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let deb = dir.join(format!("{}_{}.deb", package.name, package.version));
     if sha256(&deb).ok().as_deref() != Some(package.sha256.as_str()) {
         download(&package.url, &deb)?;
@@ -67,12 +94,12 @@ pub(crate) fn fetch_and_unpack(package: &Package) -> Result<PathBuf> {
             bail!("{} {}: sha256 is {got}, expected {}", package.name, package.version, package.sha256);
         }
     }
-    let tree = dir.join(&package.name);
-    if tree.exists() {
-        fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
-    }
-    proc::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&tree))?;
-    Ok(tree)
+    Ok(deb)
+}
+
+/// Adds the files of a package to `tree`.
+pub(crate) fn unpack(deb: &Path, tree: &Path) -> Result<()> {
+    proc::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(tree)).map(drop)
 }
 
 /// The Debian archive among apt's configured sources.

@@ -12,6 +12,7 @@ mod debian;
 mod demo;
 mod dist;
 mod fuzz;
+mod matrix;
 mod paths;
 mod proc;
 mod progress;
@@ -19,6 +20,7 @@ mod setup;
 mod suites;
 mod tally;
 mod tidy;
+mod toolchains;
 mod workloads;
 
 #[derive(Parser)]
@@ -42,6 +44,8 @@ enum Verb {
     Bench(bench::Args),
     /// Fuzz every reader of untrusted bytes
     Fuzz(fuzz::Args),
+    /// Build the test program with every release of Go in every build mode
+    Matrix,
     /// Check the import law and the size caps
     Tidy,
     /// Build one fully static binary into target/dist
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Ci(args) => ci::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Fuzz(args) => fuzz::main(&args),
+        Verb::Matrix => matrix::main(),
         Verb::Tidy => tidy::main(),
         Verb::Dist => dist::main(),
     };

@@ -32,6 +32,16 @@ pub(crate) fn workloads() -> PathBuf {
     root().join("target/workloads")
 }
 
+/// A GOROOT for each release.
+pub(crate) fn toolchains() -> PathBuf {
+    root().join("target/toolchains")
+}
+
+/// One Go program built in many ways.
+pub(crate) fn matrix() -> PathBuf {
+    root().join("target/matrix")
+}
+
 /// Cargo's output directory.
 pub(crate) fn cargo_target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
