@@ -62,3 +62,33 @@ pub struct Trace {
     pub min_bytes: u64,
     pub stacks: bool,
 }
+
+/// Which profile of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProfileOf {
+    Goroutines,
+    Heap,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProfileFormat {
+    Table,
+    Json,
+    Folded,
+    Pprof,
+    Svg,
+}
+
+/// `goroutines` and `heap`.
+#[derive(Clone, Debug)]
+pub struct ProfileView {
+    pub of: ProfileOf,
+    pub pid: u32,
+    pub format: ProfileFormat,
+    /// Rows of a table.
+    pub top: usize,
+    /// An earlier profile, in pprof's format.
+    pub diff: Option<PathBuf>,
+    /// Name of the values of folded stacks; `None`: those of the default.
+    pub sample_index: Option<String>,
+}

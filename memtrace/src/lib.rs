@@ -13,6 +13,7 @@ pub mod host;
 pub mod kernel;
 pub mod pipeline;
 pub mod procfs;
+pub mod profile;
 pub mod sink;
 pub mod snapshot;
 pub mod source;

@@ -1,5 +1,6 @@
 //! `cargo xtask matrix`: the program `tests/workloads/matrix`, built by every release of [`toolchains::MATRIX`] in every
-//! build mode, at `target/matrix/<release>/<variant>/program`. What is there and was built from the same is left alone.
+//! build mode, and the one below it in one, at `target/matrix/<release>/<variant>/program`. What is there and was built
+//! from the same is left alone.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -15,22 +16,25 @@ use crate::{paths, proc, toolchains};
 /// A build mode.
 struct Variant {
     name: &'static str,
+    package: &'static str,
     cgo: bool,
     arch: &'static str,
     flags: &'static [&'static str],
 }
 
+const MAIN: &str = ".";
 const STRIP: &str = "-ldflags=-s -w";
 const VARIANTS: &[Variant] = &[
-    Variant { name: "plain", cgo: false, arch: "amd64", flags: &[] },
-    Variant { name: "stripped", cgo: false, arch: "amd64", flags: &[STRIP] },
-    Variant { name: "pie", cgo: false, arch: "amd64", flags: &["-buildmode=pie", STRIP] },
-    Variant { name: "cgo", cgo: true, arch: "amd64", flags: &[STRIP] },
-    Variant { name: "race", cgo: true, arch: "amd64", flags: &["-race", STRIP] },
-    Variant { name: "noopt", cgo: false, arch: "amd64", flags: &["-gcflags=all=-N -l", STRIP] },
-    Variant { name: "shared", cgo: true, arch: "amd64", flags: &["-buildmode=c-shared", STRIP] },
-    Variant { name: "arm64", cgo: false, arch: "arm64", flags: &[] },
-    Variant { name: "arm64-stripped", cgo: false, arch: "arm64", flags: &[STRIP] },
+    Variant { name: "plain", package: MAIN, cgo: false, arch: "amd64", flags: &[] },
+    Variant { name: "stripped", package: MAIN, cgo: false, arch: "amd64", flags: &[STRIP] },
+    Variant { name: "pie", package: MAIN, cgo: false, arch: "amd64", flags: &["-buildmode=pie", STRIP] },
+    Variant { name: "cgo", package: MAIN, cgo: true, arch: "amd64", flags: &[STRIP] },
+    Variant { name: "race", package: MAIN, cgo: true, arch: "amd64", flags: &["-race", STRIP] },
+    Variant { name: "noopt", package: MAIN, cgo: false, arch: "amd64", flags: &["-gcflags=all=-N -l", STRIP] },
+    Variant { name: "shared", package: MAIN, cgo: true, arch: "amd64", flags: &["-buildmode=c-shared", STRIP] },
+    Variant { name: "arm64", package: MAIN, cgo: false, arch: "arm64", flags: &[] },
+    Variant { name: "arm64-stripped", package: MAIN, cgo: false, arch: "arm64", flags: &[STRIP] },
+    Variant { name: "profiled", package: "./profiled", cgo: false, arch: "amd64", flags: &["-buildmode=pie", STRIP] },
 ];
 
 pub(crate) fn main() -> Result<ExitCode> {
@@ -44,7 +48,7 @@ pub(crate) fn build() -> Result<()> {
         return Err(anyhow!("the matrix is built and run on x86_64"));
     }
     let step = Step::start("matrix", "building the test program with every release of Go (minutes the first time)");
-    let sources = sources(&home())?;
+    let sources = sources(&home())? + &sources(&home().join("profiled"))?;
     let left = Mutex::new(toolchains::MATRIX.iter().copied().collect::<VecDeque<_>>());
     let outcome = Mutex::new((0, None::<Error>));
     let work = || {
@@ -93,7 +97,7 @@ fn release_of(release: &str, sources: &str) -> Result<usize> {
     for variant in VARIANTS {
         let program = paths::matrix().join(release).join(variant.name).join("program");
         let mut go = Command::new(goroot.join("bin/go"));
-        go.current_dir(home()).args(["build", "-o"]).arg(&program).args(variant.flags).arg(".");
+        go.current_dir(home()).args(["build", "-o"]).arg(&program).args(variant.flags).arg(variant.package);
         go.env("CGO_ENABLED", if variant.cgo { "1" } else { "0" }).env("GOARCH", variant.arch);
         go.env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false").env("GOWORK", "off");
         go.env("GOCACHE", paths::root().join("target/go-cache"));

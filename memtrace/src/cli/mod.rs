@@ -1,12 +1,14 @@
 //! The command line: clap types, one file per verb. What was typed; what it means is in `config`.
 mod doctor;
 mod explain;
+mod profile;
 mod ps;
 mod size;
 mod stat;
 mod targets;
 mod trace;
 
+use crate::config::ProfileOf;
 use crate::error::Error;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -28,6 +30,10 @@ enum Verb {
     Doctor(doctor::Doctor),
     /// What every byte of a process's RSS is, now, and who can give it back
     Explain(explain::Explain),
+    /// Goroutines by state, wait reason, start function and creator
+    Goroutines(profile::Profile),
+    /// The heap profile of a process, read from outside: allocations by stack
+    Heap(profile::Profile),
     /// Every Go process on the host: version, how it is read, RSS, heap, limits
     Ps(ps::Ps),
     /// The page-return ledger of a window, with the Go heap beside it
@@ -51,6 +57,8 @@ impl Cli {
         match self.verb {
             Verb::Doctor(verb) => verb.run(),
             Verb::Explain(verb) => verb.run(),
+            Verb::Goroutines(verb) => verb.run(ProfileOf::Goroutines),
+            Verb::Heap(verb) => verb.run(ProfileOf::Heap),
             Verb::Ps(verb) => verb.run(),
             Verb::Stat(verb) => verb.run(),
             Verb::Trace(verb) => verb.run(),

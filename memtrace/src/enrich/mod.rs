@@ -2,6 +2,7 @@
 mod describe;
 mod follow;
 mod heap;
+pub mod profiles;
 mod select;
 pub mod waterfall;
 

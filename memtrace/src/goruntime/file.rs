@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::buildinfo::{BuildInfo, NoBuildInfo};
 use super::globals::Globals;
 use super::image::Image;
+use super::layout::table::WaitReasons;
 use super::layout::{Layout, dwarf, table};
 use super::version::Version;
 use super::{GoBuild, NotRead, ReadBy, locate};
@@ -24,6 +25,8 @@ pub struct Located {
     pub layout: Arc<Layout>,
     pub globals: Globals,
     pub read_by: ReadBy,
+    /// Empty: not known for this release.
+    pub wait_reasons: WaitReasons,
 }
 
 impl Located {
@@ -66,7 +69,9 @@ fn locate(image: &Image, version: &Version) -> Result<Located, String> {
     let entry = table::look_up(version, image.machine);
     let taught = dwarf::from_dwarf(image);
     let symbols = locate::by_symbols(image);
-    let located = |layout, globals, read_by| Ok(Located { version: version.clone(), layout, globals, read_by });
+    let wait_reasons = entry.as_ref().map(|entry| Arc::clone(&entry.wait_reasons)).unwrap_or_default();
+    let located =
+        |layout, globals, read_by| Ok(Located { version: version.clone(), layout, globals, read_by, wait_reasons });
     match (taught, entry, symbols) {
         (Ok(layout), _, Ok(globals)) => located(Arc::new(layout), globals, ReadBy::Dwarf),
         (_, Err(reason), _) => Err(reason),

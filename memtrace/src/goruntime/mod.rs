@@ -9,6 +9,8 @@ mod find;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod globals;
+pub mod goroutines;
+pub mod heapprofile;
 pub mod image;
 pub mod layout;
 mod locate;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::globals::Globals;
 use super::layout::Layout;
+use super::layout::table::WaitReasons;
 use super::memory::{Piece, ProcessMemory, ReadMemory};
 use super::{GoProcess, Located, NotRead, ReadBy, Version, find};
 
@@ -22,14 +23,16 @@ pub struct Runtime<M = PinnedMemory> {
     /// Absolute addresses.
     pub globals: Globals,
     pub read_by: ReadBy,
+    /// What `g.waitreason` counts; empty: not known for this release.
+    pub wait_reasons: WaitReasons,
     pub memory: M,
 }
 
 impl<M> Runtime<M> {
     /// With absolute addresses.
     pub fn of(located: Located, memory: M) -> Runtime<M> {
-        let Located { version, layout, globals, read_by } = located;
-        Runtime { version, layout, globals, read_by, memory }
+        let Located { version, layout, globals, read_by, wait_reasons } = located;
+        Runtime { version, layout, globals, read_by, wait_reasons, memory }
     }
 }
 

@@ -16,7 +16,7 @@ const PLACES_MAX: usize = 1 << 16;
 const PROCESSES_MAX: usize = 1 << 10;
 
 /// One call in a stack. Inlined calls share the address of the call they were inlined into and come before it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Frame {
     pub address: u64,
     /// `None`: in no known file, or in a file that has no symbol for it.

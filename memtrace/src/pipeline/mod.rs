@@ -5,12 +5,14 @@
 //! good; follower → processing waits, the follower can afford it.
 mod child;
 mod explain;
+mod profile;
 mod ps;
 mod start;
 mod work;
 
 pub use child::{EXEC_ARGUMENT, exec_main};
 pub use explain::explain;
+pub use profile::profile;
 pub use ps::ps;
 
 use crate::config::{Session, Stat, Targets, Trace};

@@ -14,12 +14,8 @@ pub struct Field {
 
 /// Declares one struct per Go type, all values in bytes: offsets, and `bytes`, the size of the type.
 macro_rules! layout {
-    (@push $list:ident $of:literal $path:literal) => {
-        $list.push(Field { of: $of, path: $path, is_optional: false });
-    };
-    (@push $list:ident $of:literal $path:literal optional) => {
-        $list.push(Field { of: $of, path: $path, is_optional: true });
-    };
+    (@field $of:literal $path:literal) => { Field { of: $of, path: $path, is_optional: false } };
+    (@field $of:literal $path:literal optional) => { Field { of: $of, path: $path, is_optional: true } };
     (@value ($value:expr)) => { Some($value) };
     (@value ($value:expr) optional) => { $value };
     (@type) => { u32 };
@@ -44,18 +40,20 @@ macro_rules! layout {
         impl Layout {
             /// Every field, in the order of [`Layout::from_values`].
             pub fn fields() -> Vec<Field> {
-                let mut list = Vec::new();
-                $(list.push(Field { of: $of, path: "#", is_optional: false });
-                $(layout!(@push list $of $path $($optional)?);)*)*
-                list
+                [$(&[
+                    Field { of: $of, path: "#", is_optional: false },
+                    $(layout!(@field $of $path $($optional)?),)*
+                ][..]),*]
+                .concat()
             }
 
             /// In the order of [`Layout::fields`].
             pub fn values(&self) -> Vec<Option<u32>> {
-                let mut list = Vec::new();
-                $(list.push(Some(self.$name.bytes));
-                $(list.push(layout!(@value (self.$name.$field) $($optional)?));)*)*
-                list
+                [$(&[
+                    Some(self.$name.bytes),
+                    $(layout!(@value (self.$name.$field) $($optional)?),)*
+                ][..]),*]
+                .concat()
             }
 
             /// `None`: one that every release has is missing.

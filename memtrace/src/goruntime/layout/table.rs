@@ -11,6 +11,7 @@ use crate::goruntime::{Globals, Version};
 
 const LAYOUTS: &str = include_str!("tables/layouts.txt");
 const SIGNATURES: &str = include_str!("tables/signatures.txt");
+const WAITS: &str = include_str!("tables/waits.txt");
 /// Shifts every structure, and every reference by the same amount.
 const SHIFTS_ALL: &str = "staticlockranking";
 /// Shift `runtime.work` in some releases.
@@ -27,7 +28,12 @@ pub struct Entry {
     pub is_exact: bool,
     /// Whether `runtime.work` is laid out as in the release.
     pub is_work_known: bool,
+    /// What `g.waitreason` counts.
+    pub wait_reasons: WaitReasons,
 }
+
+/// `runtime.waitReasonStrings` (Go runtime2.go), in its order.
+pub type WaitReasons = Arc<[String]>;
 
 impl Entry {
     /// Without the variables whose layout is not certain.
@@ -57,6 +63,7 @@ pub fn look_up(version: &Version, machine: u16) -> Result<Entry, String> {
     Ok(Entry {
         layout: Arc::new(layout(arch, &name).ok_or_else(damaged)?),
         signature: Arc::new(signature(arch, &name).ok_or_else(damaged)?),
+        wait_reasons: wait_reasons(arch, &name).ok_or_else(damaged)?,
         is_exact: version.patch == Some(release),
         is_work_known: !version.experiments.iter().any(|x| SHIFTS_WORK.contains(&x.as_str())),
         release: name,
@@ -103,13 +110,22 @@ fn layout(arch: &str, release: &str) -> Option<Layout> {
 }
 
 fn signature(arch: &str, release: &str) -> Option<Signature> {
+    Signature::parse(lines_of(SIGNATURES, arch, release)?)
+}
+
+fn wait_reasons(arch: &str, release: &str) -> Option<WaitReasons> {
+    Some(lines_of(WAITS, arch, release)?.map(|line| line.trim_matches('"').to_owned()).collect())
+}
+
+/// The lines below the head that names this release.
+fn lines_of(text: &'static str, arch: &str, release: &str) -> Option<impl Iterator<Item = &'static str>> {
     let is_head = |line: &str| {
         let of = line.strip_prefix("= ").and_then(|head| head.split_once(' '));
         of.is_some_and(|(of, releases)| of == arch && releases.split(' ').any(|known| known == release))
     };
-    let mut lines = SIGNATURES.lines().skip_while(|line| !is_head(line));
-    lines.next()?;
-    Signature::parse(lines.take_while(|line| !line.starts_with('=')))
+    let mut lines = text.lines();
+    lines.find(|line| is_head(line))?;
+    Some(lines.take_while(|line| !line.starts_with('=')))
 }
 
 /// Release, architecture and what was measured there; equal neighbours share a column.
@@ -141,6 +157,18 @@ pub fn signatures_text(measured: &[Measured<Signature>]) -> String {
     let mut text = String::new();
     for (head, signature) in shared(measured) {
         let _ = write!(text, "= {head}\n{}", signature.to_text());
+    }
+    text
+}
+
+/// The text of `tables/waits.txt`.
+pub fn waits_text(measured: &[Measured<WaitReasons>]) -> String {
+    let mut text = String::new();
+    for (head, reasons) in shared(measured) {
+        let _ = writeln!(text, "= {head}");
+        for reason in reasons.iter() {
+            let _ = writeln!(text, "\"{reason}\"");
+        }
     }
     text
 }

@@ -2,6 +2,7 @@
 mod account;
 mod explain;
 mod memstats;
+mod profile;
 mod ps;
 mod stat;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod trace;
 mod waterfall;
 
 pub use explain::{EXPLAIN_SCHEMA, write_explain};
+pub use profile::{GOROUTINES_SCHEMA, HEAP_SCHEMA, write_profile};
 pub use ps::{PS_SCHEMA, write_ps};
 
 use super::TraceLine;

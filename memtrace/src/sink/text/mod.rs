@@ -2,6 +2,7 @@
 mod account;
 mod explain;
 mod interval;
+mod profile;
 mod ps;
 mod style;
 mod summary;
@@ -14,6 +15,7 @@ mod waterfall;
 pub use account::write_account;
 pub use explain::write_explain;
 pub use interval::IntervalText;
+pub use profile::write_profile;
 pub use ps::write_ps;
 pub use style::Style;
 pub use summary::write_summary;
