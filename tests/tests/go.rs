@@ -5,6 +5,7 @@ use memtrace_tests::{
     stripped, truth_binary, wait_until,
 };
 use serde_json::{Value, json};
+use std::path::Path;
 
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
@@ -175,7 +176,17 @@ fn released_moves_by_what_the_ledger_returned_less_what_was_used_again() {
 
 #[test]
 fn the_heap_beside_the_ledger_is_what_the_program_itself_reads() {
-    let mut truth = Truth::start(&truth_binary(), &[]);
+    heap_is_what_the_program_reads(&truth_binary(), "dwarf");
+}
+
+#[test]
+fn the_heap_of_a_stripped_program_is_there_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    heap_is_what_the_program_reads(&stripped(&truth_binary(), dir.path()), "vote");
+}
+
+fn heap_is_what_the_program_reads(binary: &Path, read_by: &str) {
+    let mut truth = Truth::start(binary, &[]);
     let mut memtrace = Memtrace::attach(truth.pid(), &[]);
     let pid = truth.pid();
     for commands in [&["alloc 40"][..], &["free", "gc"], &["freeosmemory"], &["alloc 10"]] {
@@ -197,7 +208,10 @@ fn the_heap_beside_the_ledger_is_what_the_program_itself_reads() {
     let summary = memtrace.interrupt().summary();
     let process = summary.process(pid);
     let version = truth.go_version.clone();
-    assert_json(process, &json!({"go": {"version": version, "read_by": "dwarf"}, "comm": "truth"}));
+    assert_json(
+        process,
+        &json!({"go": {"version": version, "read_by": read_by}, "comm": binary.file_name().and_then(|name| name.to_str())}),
+    );
     let in_use = number(process, "/heap/inuse_bytes/peak");
     assert!(in_use >= 40 * MIB && in_use >= number(process, "/heap/inuse_bytes/end"), "{process:#}");
     assert_eq!(process["gap_bytes"].as_i64(), {
@@ -262,20 +276,6 @@ fn with_madvdontneed_0_nothing_is_returned_and_what_is_released_is_lazy() {
     let cpus = std::thread::available_parallelism().expect("CPUs").get() as u64;
     assert!(said <= released && released - said <= BATCH * cpus * PAGE + MIB, "lazy {said} of {released}");
     assert!(released >= MOST, "{process:#}");
-}
-
-#[test]
-fn a_stripped_program_has_a_version_and_no_heap_yet() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut truth = Truth::start(&stripped(&truth_binary(), dir.path()), &[]);
-    let pid = truth.pid();
-    let memtrace = Memtrace::attach(pid, &[]);
-    truth.all(&["alloc 64", "free", "freeosmemory"]);
-    let summary = memtrace.interrupt().summary();
-    let process = summary.process(pid);
-    assert_json(process, &json!({"heap": null, "retained_idle_bytes": null, "gap_bytes": null}));
-    assert_eq!(process["go"]["version"], truth.go_version, "{process:#}");
-    assert!(number(process, "/advise/dontneed/unmapped_bytes") >= MOST, "{process:#}");
 }
 
 #[test]
