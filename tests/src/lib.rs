@@ -1,7 +1,8 @@
 //! The harness of the suites that need a live kernel: the real `memtrace` binary, processes of known behaviour, and
 //! assertions that print every number they are about.
 //!
-//! Black box on purpose: nothing of memtrace is linked in.
+//! Black box on purpose: nothing of memtrace is linked in here. Only the suites of `memtrace::goruntime` use it, as a
+//! library.
 mod account;
 mod bpf;
 mod child;

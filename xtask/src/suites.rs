@@ -8,13 +8,15 @@ use anyhow::{Context, Result};
 
 use crate::progress::human;
 use crate::tally::{Count, Tally};
-use crate::{paths, proc, setup, tidy, workloads};
+use crate::{matrix, paths, proc, setup, tidy, workloads};
 
 /// What a suite does; commands of one suite are counted together.
 enum Work {
     /// Passes or fails as one.
     Check(fn() -> Vec<Command>),
     Tidy,
+    /// The programs of the `matrix` tests.
+    Matrix,
     /// `cargo test` commands, counted by test.
     Tests(fn() -> Vec<Command>),
 }
@@ -42,6 +44,8 @@ const SUITES: &[Suite] = &[
         }),
     },
     Suite { name: "workloads", needs_root: false, work: Work::Check(|| vec![workloads::build("./...")]) },
+    // Only the root suites run them; the first time they take minutes.
+    Suite { name: "matrix", needs_root: true, work: Work::Matrix },
     Suite {
         name: "root",
         needs_root: true,
@@ -102,6 +106,10 @@ fn run(suite: &Suite) -> Result<(Count, String)> {
             let violations = tidy::check()?;
             violations.iter().for_each(|violation| println!("{violation}"));
             Ok((one(violations.is_empty()), format!("{} violations", violations.len())))
+        }
+        Work::Matrix => {
+            matrix::build()?;
+            Ok((one(true), String::new()))
         }
         Work::Tests(commands) => {
             let (mut count, mut remarks) = (Count::default(), Vec::new());

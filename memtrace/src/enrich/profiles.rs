@@ -38,7 +38,7 @@ pub fn goroutines(pid: u32, runtime: &Runtime) -> Result<(Profile, GoroutineTota
     let num_goroutine = runtime.sampler()?.sample(runtime)?.num_goroutine;
     let found = runtime.goroutines()?;
     let now_ns = clock::monotonic_ns();
-    let mut names = Names::of(pid);
+    let mut names = Names::of(pid, Symbolizer::new());
     let other = found.other.scaled(found.one_in);
     let mut totals = GoroutineTotals {
         num_goroutine,
@@ -83,7 +83,7 @@ pub fn goroutines(pid: u32, runtime: &Runtime) -> Result<(Profile, GoroutineTota
 /// As `runtime/pprof` writes it: the runtime's own innermost calls are hidden, estimates instead of samples.
 pub fn heap(pid: u32, runtime: &Runtime) -> Result<(Profile, HeapTotals), RuntimeError> {
     let found = runtime.heap_profile()?;
-    let mut names = Names::of(pid);
+    let mut names = Names::of(pid, Symbolizer::with_type_arguments());
     let samples = found.records.iter().map(|record| {
         let size = record.alloc_bytes.checked_div(record.allocs).map(|bytes| (bytes.cast_signed(), "bytes".to_owned()));
         Sample {
@@ -116,8 +116,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(pid: u32) -> Names {
-        let mut symbolizer = Symbolizer::new();
+    fn of(pid: u32, mut symbolizer: Symbolizer) -> Names {
         symbolizer.attach(pid);
         Names { pid, symbolizer, known: HashMap::new() }
     }

@@ -9,6 +9,9 @@ const GO_PAGE_BYTES: u64 = 8 << 10;
 /// A set of counters torn by the running target is read again, so many times at most.
 const ATTEMPTS: usize = 3;
 
+/// No process has started more goroutines than this: a million a second for a year.
+const IDS_MAX: u64 = 1 << 45;
+
 impl<M: ReadMemory> Runtime<M> {
     /// Layout and addresses against the live process. `NotStarted`: it has not yet set up its heap.
     pub fn validate(&self) -> Result<(), RuntimeError> {
@@ -51,7 +54,14 @@ impl<M: ReadMemory> Runtime<M> {
             same("the id of a P", Bytes(id).u32(0)?.into(), index as u64)?;
         }
         let first = word(all_gs.0)?;
-        same("the id of the first goroutine", word(at(first, layout.g.goid))?, 1)?;
+        // 1, until main's goroutine ends, as in a library: then the next that starts gets its place. Ids are handed out
+        // one by one, 16 at a time to each P.
+        let id = word(at(first, layout.g.goid))?;
+        if id == 0 || id > IDS_MAX {
+            return Err(implausible(&format!(
+                "the id of the first goroutine is {id}: not the layout of this Go version"
+            )));
+        }
 
         let all_spans = slice(at(globals.mheap, layout.mheap.allspans))?;
         let first = word(all_spans.0)?;

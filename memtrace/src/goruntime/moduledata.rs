@@ -66,6 +66,7 @@ fn data_range(image: &Image, module: u64) -> Option<Range<u64>> {
 fn go_func_offset(image: &Image) -> Option<u64> {
     let version = Version::parse(&BuildInfo::read(image).ok()?.version).filter(|v| !v.is_devel)?;
     match version.minor {
+        19 => Some(304),
         21..=26 => Some(320),
         27 => Some(344),
         _ => None,

@@ -8,6 +8,11 @@ use super::image::Image;
 use super::moduledata::Tables;
 
 const MAGIC_1_20: u32 = 0xffff_fff1;
+/// `runtime._func` and `runtime.inlinedCall` of Go 1.18 and 1.19 (Go runtime/runtime2.go, runtime/symtab.go: parent i16,
+/// funcID u8, pad, file i32, line i32, func_ i32, parentPc i32).
+const SHAPE_1_18: Shape = Shape { func_bytes: 40, call_bytes: 20, call_name: 12, call_parent: 16 };
+/// Since Go 1.20 (Go runtime/symtabinl.go: funcID u8, 3 pad, nameOff i32, parentPc i32, startLine i32).
+const SHAPE_1_20: Shape = Shape { func_bytes: 44, call_bytes: 16, call_name: 4, call_parent: 8 };
 const NAME_MAX_BYTES: usize = 1 << 12;
 /// One function's pc-value table is read no further than this.
 const VALUES_MAX_BYTES: u64 = 1 << 17;
@@ -19,12 +24,20 @@ const TABLE_MAX_BYTES: u64 = 1 << 40;
 /// internal/abi/symtab.go.
 const PCDATA_INL_TREE_INDEX: u32 = 2;
 const FUNCDATA_INL_TREE: u32 = 3;
-/// Size of `_func` (Go runtime/runtime2.go) before its pcdata array.
-const FUNC_BYTES: u64 = 44;
+
+/// Sizes and offsets in bytes.
+struct Shape {
+    /// Of `_func`, before its pcdata array; the last byte is nfuncdata.
+    func_bytes: u64,
+    call_bytes: u64,
+    call_name: u64,
+    call_parent: u64,
+}
 
 /// A resolved place in Go code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
+    /// With the type arguments of a generic one.
     pub(crate) function: String,
     pub(crate) file: Option<String>,
     pub(crate) line: Option<u32>,
@@ -35,6 +48,7 @@ pub(crate) struct Pclntab {
     text: u64,
     /// Unknown: inlined calls are not expanded.
     go_func: Option<u64>,
+    shape: &'static Shape,
     functions: u64,
     quantum: u64,
     names: u64,
@@ -72,8 +86,8 @@ impl Pclntab {
         let inside = |index: u64| start.checked_add(word(index)?.min(bytes));
         Some(Pclntab {
             text,
-            // The layout of an inlined call changed with 1.20.
-            go_func: go_func.filter(|_| image.read_u32(start).is_ok_and(|magic| magic == MAGIC_1_20)),
+            go_func,
+            shape: if image.read_u32(start).ok()? == MAGIC_1_20 { &SHAPE_1_20 } else { &SHAPE_1_18 },
             functions: word(0)?.min(bytes / 8),
             quantum: quantum.into(),
             names: inside(3)?,
@@ -164,10 +178,10 @@ impl Pclntab {
             if entry(middle)? <= pc { low = middle } else { high = middle }
         }
         let offset = self.table + u64::from(image.read_u32(self.table + 8 * low + 4).ok()?);
-        if offset + FUNC_BYTES > self.end {
+        if offset + self.shape.func_bytes > self.end {
             return None;
         }
-        let bytes = image.read(offset, FUNC_BYTES as usize).ok()?;
+        let bytes = image.read(offset, self.shape.func_bytes as usize).ok()?;
         let word = |index: usize| bytes.iter().skip(4 * index).take(4).rev().fold(0u32, |v, b| v << 8 | u32::from(*b));
         Some(Function {
             entry: word(0).into(),
@@ -183,12 +197,6 @@ impl Pclntab {
 
     fn name(&self, image: &Image, offset: u32) -> Option<String> {
         let name = image.read_c_string(self.names + u64::from(offset), NAME_MAX_BYTES).ok()?;
-        // As the runtime prints it (Go runtime/traceback.go, funcNameForPrint): `f[...]`, without the type arguments.
-        let generic = name.find('[').zip(name.rfind(']')).filter(|(open, close)| open < close);
-        let name = match generic {
-            Some((open, close)) => format!("{}[...]{}", &name[..open], &name[close + 1..]),
-            None => name,
-        };
         Some(name).filter(|name| !name.is_empty())
     }
 
@@ -205,22 +213,21 @@ impl Pclntab {
         (file, line.filter(|line| *line != 0))
     }
 
-    /// Name offset of the call inlined at `pc`, and where in the function it was inlined into (Go
-    /// runtime/symtabinl.go: inlinedCall is funcID u8, 3 pad, nameOff i32, parentPc i32, startLine i32).
+    /// Name offset of the call inlined at `pc`, and where in the function it was inlined into.
     fn inlined_call(&self, image: &Image, function: &Function, pc: u64) -> Option<(u32, u32)> {
         if function.npcdata <= PCDATA_INL_TREE_INDEX || u32::from(function.nfuncdata) <= FUNCDATA_INL_TREE {
             return None;
         }
-        let array = function.offset + FUNC_BYTES;
+        let array = function.offset + self.shape.func_bytes;
         let values = image.read_u32(array + 4 * u64::from(PCDATA_INL_TREE_INDEX)).ok()?;
         let tree = image.read_u32(array + 4 * (u64::from(function.npcdata) + u64::from(FUNCDATA_INL_TREE))).ok()?;
         if tree == u32::MAX {
             return None;
         }
         let index = u64::try_from(self.value(image, values, function.entry, pc)?).ok()?;
-        let call = image.offset_of(self.go_func?.checked_add(u64::from(tree) + 16 * index)?)?;
-        let name = image.read_u32(call.checked_add(4)?).ok()?;
-        let parent_pc = image.read_u32(call.checked_add(8)?).ok()?;
+        let call = image.offset_of(self.go_func?.checked_add(u64::from(tree) + self.shape.call_bytes * index)?)?;
+        let name = image.read_u32(call.checked_add(self.shape.call_name)?).ok()?;
+        let parent_pc = image.read_u32(call.checked_add(self.shape.call_parent)?).ok()?;
         Some((name, parent_pc))
     }
 
@@ -262,5 +269,13 @@ impl Pclntab {
             }
             is_first = false;
         }
+    }
+}
+
+/// As the runtime prints it (Go runtime/traceback.go, funcNameForPrint): `f[...]`, without the type arguments.
+pub(crate) fn name_for_print(name: &str) -> String {
+    match name.find('[').zip(name.rfind(']')).filter(|(open, close)| open < close) {
+        Some((open, close)) => format!("{}[...]{}", &name[..open], &name[close + 1..]),
+        None => name.to_owned(),
     }
 }

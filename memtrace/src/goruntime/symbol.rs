@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use super::elfsym::ElfSymbols;
 use super::image::Image;
 use super::maps::{FileId, Mapping, read_maps};
-use super::pclntab::{Pclntab, Place};
+use super::pclntab::{Pclntab, Place, name_for_print};
 
 /// Files kept open and parsed; one more empties the cache.
 const FILES_MAX: usize = 64;
@@ -34,6 +34,7 @@ pub struct Symbolizer {
     files: HashMap<FileId, Option<Object>>,
     /// By file and link-time address.
     places: HashMap<(FileId, u64), Vec<Place>>,
+    type_arguments: bool,
 }
 
 struct Process {
@@ -52,6 +53,11 @@ struct Object {
 impl Symbolizer {
     pub fn new() -> Symbolizer {
         Symbolizer::default()
+    }
+
+    /// Names generic functions with their type arguments, as `runtime/pprof` does, not as tracebacks do.
+    pub fn with_type_arguments() -> Symbolizer {
+        Symbolizer { type_arguments: true, ..Symbolizer::default() }
     }
 
     /// Learns a process's mappings and opens the files of its code now, so that its addresses can be resolved after
@@ -129,7 +135,10 @@ impl Symbolizer {
         if let Some(places) = self.places.get(&key) {
             return places.clone();
         }
-        let places = object.places(link_address);
+        let mut places = object.places(link_address);
+        if !self.type_arguments {
+            places.iter_mut().for_each(|place| place.function = name_for_print(&place.function));
+        }
         if self.places.len() >= PLACES_MAX {
             self.places.clear();
         }
