@@ -74,7 +74,7 @@ impl Look {
             go_version: go.as_ref().map(|go| go.version.clone()),
             release: read_release(),
         };
-        let segments = heap.as_ref().map_or(&[][..], |heap| &heap.segments);
+        let segments = heap.iter().flat_map(Heap::segments);
         let tally = Tally::new(&smaps, &process, segments, &context, ::procfs::page_size());
         let waterfall = tally.run(&context, |range, on_run| pagemap.scan(range, on_run))?;
         let after = Status::read(pid).ok();
