@@ -42,6 +42,11 @@ pub(crate) fn matrix() -> PathBuf {
     root().join("target/matrix")
 }
 
+/// A small Go program of each release, whose runtime is read.
+pub(crate) fn layouts() -> PathBuf {
+    root().join("target/layouts")
+}
+
 /// Cargo's output directory.
 pub(crate) fn cargo_target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
