@@ -3,6 +3,7 @@ use std::ops::Range;
 
 use crate::aggregate::waterfall::{Metadata, Segment, What};
 use crate::goruntime::metadata::{MetadataKind, MetadataRange};
+use crate::goruntime::mheap::Allocator;
 use crate::goruntime::pages::FreePages;
 use crate::goruntime::spans::{Span, SpanState, Spans};
 use crate::goruntime::{Runtime, RuntimeError, Sample};
@@ -12,6 +13,7 @@ pub(super) struct Heap {
     pub(super) sample: Sample,
     /// Sorted and disjoint.
     pub(super) segments: Vec<Segment>,
+    pub(super) allocator: Allocator,
 }
 
 impl Heap {
@@ -20,7 +22,14 @@ impl Heap {
         let metadata = runtime.metadata()?;
         let spans = runtime.spans()?;
         let free = runtime.free_pages()?;
-        Ok(Heap { sample, segments: segments(&spans, &free, &metadata) })
+        let allocator = Allocator {
+            mheap: runtime.mheap()?,
+            p_caches: runtime.p_caches()?,
+            classes: spans.classes().to_vec(),
+            dead_spans: spans.dead,
+            damaged_spans: spans.damaged,
+        };
+        Ok(Heap { sample, segments: segments(&spans, &free, &metadata), allocator })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Whether a located runtime is what it is taken for: relations that hold in every Go process, and in no other memory.
 use super::bytes::Bytes;
+use super::mcache::PS_MAX;
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
 use super::sample::{gather, implausible, pointers};
 
-const PS_MAX: u64 = 1 << 14;
 const GO_PAGE_BYTES: u64 = 8 << 10;
 /// A set of counters torn by the running target is read again, so many times at most.
 const ATTEMPTS: usize = 3;

@@ -239,6 +239,8 @@ impl<'a> Tally<'a> {
         if let Some(marked) = context.marked_bytes {
             self.divide_objects(marked);
         }
+        let cached = self.books.take(Slot::StacksUsed, context.cached_stack_bytes);
+        self.books.add(Slot::StacksFree, cached);
         let rss_bytes = self.books.sum();
         let unknown_bytes = self.books.get(Slot::Unknown);
         let mut buckets = self.books.list();
