@@ -3,7 +3,7 @@ use super::heap::Heap;
 use crate::aggregate::waterfall::{Context, FreeSlots, Process, Tally, Waterfall};
 use crate::goruntime::mheap::Allocator;
 use crate::goruntime::spans::SizeClass;
-use crate::goruntime::{self, GoBuild, Runtime, Sample};
+use crate::goruntime::{self, GoBuild, NotRead, Runtime, Sample};
 use crate::host::facts::{read_release, read_thp};
 use crate::host::mounts::read_tmpfs_devices;
 use crate::procfs::ProcError;
@@ -37,10 +37,10 @@ impl Look {
         let pagemap = Pagemap::open(pid)?;
         let (go, runtime) = match goruntime::find(pid) {
             Ok(go) => {
-                let runtime = Runtime::attach_to(pid, &go).map_err(|why| why.to_string());
+                let runtime = Runtime::attach_to(pid, &go).map_err(NotRead::reason);
                 (Some(go.build), runtime)
             }
-            Err(why) => (None, Err(why.to_string())),
+            Err(why) => (None, Err(why.reason())),
         };
         let mut best = Look::once(pid, &pagemap, &go, runtime.as_ref())?;
         for _ in 1..LOOKS {

@@ -102,3 +102,13 @@ pub enum NotRead {
     #[error("reading the process: {0}")]
     Io(#[source] std::io::Error),
 }
+
+impl NotRead {
+    /// For a place where it is clear that it is about reading a Go program.
+    pub fn reason(self) -> String {
+        match self {
+            NotRead::Refused(reason) => reason,
+            other => other.to_string(),
+        }
+    }
+}
