@@ -7,6 +7,7 @@ mod account;
 mod bpf;
 mod child;
 mod expect;
+pub mod matrix;
 mod memcg;
 mod memtrace;
 mod pages;

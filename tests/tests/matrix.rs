@@ -3,39 +3,12 @@
 use memtrace::goruntime::mcache::PCache;
 use memtrace::goruntime::spans::SpanState;
 use memtrace::goruntime::{MemStats, Runtime};
+use memtrace_tests::matrix::{RELEASES, built, run, start};
 use memtrace_tests::{Child, wait_until};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-const RELEASES: &[&str] = &["1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3"];
-
-fn built(release: &str, variant: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix").join(release).join(variant);
-    let program = program.join("program");
-    assert!(program.exists(), "{} is missing: cargo xtask matrix builds it", program.display());
-    program
-}
-
-fn start(command: &mut Command) -> Child {
-    for inherited in ["GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"] {
-        command.env_remove(inherited);
-    }
-    let mut program = Child::start(command);
-    let ready = program.line();
-    assert!(ready.is_some(), "{command:?} did not start: {}", program.rest().1);
-    program
-}
-
-#[track_caller]
-fn run(program: &mut Child, command: &str) -> Value {
-    program.say(command);
-    let answer = program.line().unwrap_or_else(|| panic!("ended in: {command}"));
-    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{command}: {error}: {answer}"));
-    assert!(answer["error"].is_null(), "{command}: {answer}");
-    answer
-}
 
 /// The state letter of /proc/PID/stat.
 fn state(pid: u32) -> Option<String> {

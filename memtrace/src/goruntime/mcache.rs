@@ -11,7 +11,7 @@ use super::spans::GO_PAGE_BYTES;
 /// GOMAXPROCS is at most so large (Go runtime2.go allows any; hosts have no more CPUs).
 pub(super) const PS_MAX: u64 = 1 << 14;
 /// `numSpanClasses` (Go mheap.go).
-const SPAN_CLASSES: usize = 2 * CLASSES;
+pub(super) const SPAN_CLASSES: usize = 2 * CLASSES;
 /// `_NumStackOrders` on Linux (Go malloc.go).
 const STACK_ORDERS: u32 = 4;
 
