@@ -106,7 +106,7 @@ fn differences(program: &mut Child) -> Vec<String> {
     equal("damaged spans", spans.damaged, 0);
     equal("pages in use and HeapInuse", mheap.in_use_bytes, m.heap_inuse);
     equal("all spans and those of the walk", mheap.spans, spans.spans.len() as u64 + spans.dead);
-    equal("size classes and HeapInuse", spans.classes().iter().map(|class| class.span_bytes).sum(), m.heap_inuse);
+    equal("size classes and HeapInuse", spans.classes().0.iter().map(|class| class.span_bytes).sum(), m.heap_inuse);
     equal("idle pages and HeapIdle - HeapReleased", free.idle_bytes(), m.heap_idle - m.heap_released);
     equal("released pages, padding and HeapReleased", free.released_bytes() + free.padding_bytes, m.heap_released);
     let all: u64 = goroutines.kinds.values().map(|count| count.count).sum();

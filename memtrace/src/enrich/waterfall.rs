@@ -79,7 +79,7 @@ impl Look {
             free_slots: heap.as_ref().map(|heap| free_slots(&heap.allocator)).unwrap_or_default(),
             cached_stack_bytes: heap.as_ref().map_or(0, |heap| cached_stack_bytes(&heap.allocator)),
         };
-        let segments = heap.as_ref().map_or(&[][..], |heap| &heap.segments);
+        let segments = heap.iter().flat_map(Heap::segments);
         let tally = Tally::new(&smaps, &process, segments, &context, ::procfs::page_size());
         let waterfall = tally.run(&context, |range, on_run| pagemap.scan(range, on_run))?;
         let after = Status::read(pid).ok();
@@ -106,7 +106,7 @@ fn free_slots(allocator: &Allocator) -> Vec<FreeSlots> {
         Some(FreeSlots { elem_bytes: class.elem_bytes, free_bytes: class.free_bytes, used_ratio })
     };
     let mut all: Vec<FreeSlots> =
-        allocator.classes.iter().filter(|class| class.free_bytes > 0).filter_map(slots).collect();
+        allocator.classes.0.iter().filter(|class| class.free_bytes > 0).filter_map(slots).collect();
     all.sort_by_key(|slots| std::cmp::Reverse(slots.free_bytes));
     all.truncate(NAMED);
     all

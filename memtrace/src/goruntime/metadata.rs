@@ -18,7 +18,8 @@ const ARENA_INDEX_BYTES: u64 = (1 << 22) * 8;
 const SUMMARY_LEVELS: u64 = 5;
 /// Of every list: more is a damaged one.
 const LIST_MAX: usize = 1 << 17;
-const ARENAS_MAX: u64 = 1 << 20;
+/// Of 64 MiB each.
+const ARENAS_MAX: u64 = 1 << 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetadataKind {

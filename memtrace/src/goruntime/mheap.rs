@@ -3,7 +3,7 @@ use super::bytes::Bytes;
 use super::mcache::PCache;
 use super::memory::{Piece, ReadMemory};
 use super::runtime::{Runtime, RuntimeError};
-use super::spans::{GO_PAGE_BYTES, SizeClass};
+use super::spans::{Classes, GO_PAGE_BYTES};
 
 /// `runtime.mheap_` at an instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,8 +29,7 @@ pub struct Mheap {
 pub struct Allocator {
     pub mheap: Mheap,
     pub p_caches: Vec<PCache>,
-    /// By size class; index 0 are the large objects.
-    pub classes: Vec<SizeClass>,
+    pub classes: Classes,
     /// Spans that are free to be used again.
     pub dead_spans: u64,
     /// Torn by the running target: left out of the classes.

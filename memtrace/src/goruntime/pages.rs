@@ -15,7 +15,10 @@ pub(super) const L2_ENTRIES: u64 = 1 << 13;
 /// `arenaBaseOffset` (Go malloc.go): chunks count from here.
 const BASE: u64 = if cfg!(target_arch = "x86_64") { 0xffff_8000_0000_0000 } else { 0 };
 const ARENAS_MAX: u64 = 1 << 16;
+/// Of both lists together: 16 MiB.
 const RANGES_MAX: usize = 1 << 20;
+/// More address space than any heap has.
+const ARENAS_MAX_BYTES: u64 = 1 << 42;
 /// Chunks read at a time.
 const BATCH: u64 = 1 << 12;
 
@@ -44,8 +47,8 @@ impl FreePages {
     }
 
     fn push(&mut self, range: Range<u64>, is_released: bool) -> Result<(), RuntimeError> {
+        let count = self.idle.len() + self.released.len();
         let list = if is_released { &mut self.released } else { &mut self.idle };
-        let count = list.len();
         match list.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
             _ if count == RANGES_MAX => return Err(implausible("too many free ranges")),
@@ -140,9 +143,8 @@ impl<M: ReadMemory> Runtime<M> {
         let words: Vec<u64> = words(&bytes).collect();
         let ranges = words.as_chunks::<2>().0.iter().map(|[base, limit]| *base..*limit);
         let ranges: Vec<Range<u64>> = ranges.filter(|range| range.start < range.end).collect();
-        // 2^47 bytes are all there are.
-        if sum(&ranges) > 1 << 47 || ranges.iter().any(|range| !range.start.is_multiple_of(GO_PAGE_BYTES)) {
-            return Err(implausible("arenas larger than the address space"));
+        if sum(&ranges) > ARENAS_MAX_BYTES || ranges.iter().any(|range| !range.start.is_multiple_of(GO_PAGE_BYTES)) {
+            return Err(implausible("arenas larger than any heap"));
         }
         Ok(ranges)
     }

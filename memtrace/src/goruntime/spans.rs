@@ -5,15 +5,16 @@ use super::memstats::CLASSES;
 use super::runtime::{Runtime, RuntimeError};
 use super::sample::{implausible, words};
 
-pub(super) const GO_PAGE_BYTES: u64 = 8 << 10;
+pub const GO_PAGE_BYTES: u64 = 8 << 10;
 /// Spans a list may hold, 32 bytes each. A walk has no such limit.
 pub const SPANS_MAX: usize = 3 << 19;
-/// More spans than any heap has: 2^31 of at least 8 KiB.
-const WALK_MAX: u64 = 1 << 31;
+/// 128 GiB of the smallest spans, and a walk of two seconds.
+const WALK_MAX: u64 = 1 << 24;
 /// Spans read at a time.
 const BATCH: u64 = 1 << 14;
-/// Across larger gaps there may be unmapped memory: metadata is allocated in chunks with holes behind them.
-const GAP_BYTES: u64 = 4 << 10;
+/// Across gaps of 4 KiB there may be unmapped memory: metadata is allocated in chunks with holes behind them. Less bounds
+/// what is read in vain.
+const GAP_BYTES: u64 = 512;
 /// mspan.state (Go mheap.go, mSpanState).
 const IN_USE: u8 = 1;
 const MANUAL: u8 = 2;
@@ -118,16 +119,32 @@ impl SizeClass {
     }
 }
 
-impl Spans {
-    /// By size class; index 0 are the large objects.
-    pub fn classes(&self) -> [SizeClass; CLASSES] {
-        let mut classes = [SizeClass::default(); CLASSES];
-        for span in self.spans.iter().filter(|span| span.state == SpanState::InUse) {
-            if let Some(class) = classes.get_mut(usize::from(span.class)) {
-                class.elem_bytes = if span.class == 0 { 0 } else { span.elem_bytes };
-                class.add(span);
-            }
+/// By size class; index 0 are the large objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classes(pub [SizeClass; CLASSES]);
+
+impl Default for Classes {
+    fn default() -> Classes {
+        Classes([SizeClass::default(); CLASSES])
+    }
+}
+
+impl Classes {
+    /// Spans of objects count.
+    pub fn add(&mut self, span: &Span) {
+        if span.state == SpanState::InUse
+            && let Some(class) = self.0.get_mut(usize::from(span.class))
+        {
+            class.elem_bytes = if span.class == 0 { 0 } else { span.elem_bytes };
+            class.add(span);
         }
+    }
+}
+
+impl Spans {
+    pub fn classes(&self) -> Classes {
+        let mut classes = Classes::default();
+        self.spans.iter().for_each(|span| classes.add(span));
         classes
     }
 
@@ -163,7 +180,7 @@ impl<M: ReadMemory> Runtime<M> {
     }
 
     /// Every span in use until `visit` returns false, in no order; how many were dead and how many damaged. Memory is
-    /// bounded by the batch: 5 MiB.
+    /// bounded by the batch: 12 MiB.
     pub fn walk_spans(&self, mut visit: impl FnMut(Span) -> bool) -> Result<(u64, u64), RuntimeError> {
         let mheap = self.globals.mheap;
         let at = |offset: u32| mheap.saturating_add(offset.into());

@@ -4,24 +4,26 @@ use super::kind::{Kind, Kinds};
 use super::{Anonymous, Context, Metadata, Process, Segment, Waterfall, What, advice};
 use crate::procfs::pagemap::{PageState, Run};
 use crate::procfs::vmas::{Smaps, Vma};
+use std::iter::Peekable;
 use std::ops::Range;
 
 /// How many mappings of `other_anonymous` are named.
 const NAMED: usize = 8;
 
-pub struct Tally<'a> {
+pub struct Tally<'a, I: Iterator<Item = Segment>> {
     smaps: &'a Smaps,
     kinds: Kinds<'a>,
-    segments: &'a [Segment],
+    /// From the one at or behind the last address seen on.
+    segments: Peekable<I>,
     page_bytes: u64,
     books: Books,
     anonymous: Vec<Anonymous>,
     swapped_bytes: u64,
-    /// The segment at or behind the last address seen, and what of it was resident.
-    at: usize,
+    /// Of the segment at hand.
     resident: u64,
     /// Of the mapping at hand.
     released: Released,
+    has_heap: bool,
     thp_is_off: bool,
     /// Objects, and those in unswept spans, resident; and objects resident or not.
     objects: u64,
@@ -37,36 +39,31 @@ struct Released {
     untold: u64,
 }
 
-impl<'a> Tally<'a> {
+impl<'a, I: Iterator<Item = Segment>> Tally<'a, I> {
     /// `segments`: sorted and disjoint; those that are not are passed over where they overlap.
-    pub fn new(smaps: &'a Smaps, process: &'a Process, segments: &'a [Segment], context: &Context, page: u64) -> Self {
-        let thp_is_off = context.thp.as_ref().is_none_or(|thp| thp.enabled == "never");
-        let allocated = segments.iter().fold(0_u64, |sum, s| match s.what {
-            What::Objects { allocated, .. } => sum.saturating_add(allocated),
-            _ => sum,
-        });
+    pub fn new(smaps: &'a Smaps, process: &'a Process, segments: I, context: &Context, page: u64) -> Self {
         Tally {
             smaps,
             kinds: Kinds::new(&smaps.vmas, process),
-            segments,
+            segments: segments.peekable(),
             page_bytes: page.max(1),
             books: Books::default(),
             anonymous: Vec::new(),
             swapped_bytes: 0,
-            at: 0,
             resident: 0,
             released: Released::default(),
-            thp_is_off,
+            has_heap: false,
+            thp_is_off: context.thp.as_ref().is_none_or(|thp| thp.enabled == "never"),
             objects: 0,
             unswept: 0,
-            allocated,
+            allocated: 0,
         }
     }
 
     /// Whether the pages of this mapping are wanted: the runtime has ranges in it, and something is resident.
-    fn wants_pages(&self, vma: &Vma) -> bool {
-        let first = self.segments.partition_point(|s| s.range.end <= vma.range.start);
-        let touches = self.segments.get(first).is_some_and(|s| s.range.start < vma.range.end);
+    fn wants_pages(&mut self, vma: &Vma) -> bool {
+        self.close_segments(vma.range.start);
+        let touches = self.segments.peek().is_some_and(|s| s.range.start < vma.range.end);
         touches && vma.file.is_none() && !vma.shared && vma.sizes.rss > 0
     }
 
@@ -76,11 +73,12 @@ impl<'a> Tally<'a> {
         context: &Context,
         mut scan: impl FnMut(&Range<u64>, &mut dyn FnMut(Run)) -> Result<(), E>,
     ) -> Result<Waterfall, E> {
-        for (index, vma) in self.smaps.vmas.iter().enumerate().filter(|(_, vma)| !vma.hugetlb) {
+        let smaps = self.smaps;
+        for (index, vma) in smaps.vmas.iter().enumerate().filter(|(_, vma)| !vma.hugetlb) {
             let kind = self.kinds.of(index);
             self.swapped_bytes = self.swapped_bytes.saturating_add(vma.sizes.swap);
             if self.wants_pages(vma) {
-                self.released = Released::default();
+                (self.released, self.has_heap) = (Released::default(), false);
                 let mut uncovered = 0;
                 let range = vma.range.clone();
                 scan(&range, &mut |run| uncovered += self.pages(run))?;
@@ -102,7 +100,7 @@ impl<'a> Tally<'a> {
         let (mut at, mut uncovered) = (run.range.start, 0);
         while at < run.range.end {
             self.close_segments(at);
-            let next = self.segments.get(self.at);
+            let next = self.segments.peek();
             match next.filter(|s| s.range.start <= at) {
                 Some(segment) => {
                     let end = segment.range.end.min(run.range.end);
@@ -132,10 +130,10 @@ impl<'a> Tally<'a> {
 
     /// Books segments that end at or before `address`.
     fn close_segments(&mut self, address: u64) {
-        while let Some(segment) = self.segments.get(self.at).filter(|s| s.range.end <= address) {
+        while let Some(segment) = self.segments.next_if(|s| s.range.end <= address) {
             let resident = std::mem::take(&mut self.resident);
+            self.has_heap |= !matches!(segment.what, What::Metadata(_));
             self.book_segment(segment.what, resident);
-            self.at += 1;
         }
     }
 
@@ -145,6 +143,7 @@ impl<'a> Tally<'a> {
                 let objects = allocated.min(resident);
                 let free = slots.saturating_sub(allocated).min(resident - objects);
                 self.objects += objects;
+                self.allocated = self.allocated.saturating_add(allocated);
                 self.unswept += if unswept { objects } else { 0 };
                 self.books.add(Slot::Live, objects);
                 self.books.add(Slot::FreeSlots, free);
@@ -184,10 +183,10 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn has_heap(&self, vma: &Vma) -> bool {
-        let first = self.segments.partition_point(|s| s.range.end <= vma.range.start);
-        let inside = self.segments.iter().skip(first).take_while(|s| s.range.start < vma.range.end);
-        inside.into_iter().any(|s| !matches!(s.what, What::Metadata(_)))
+    /// Whether there is more than metadata in the mapping, all of which has been seen.
+    fn has_heap(&mut self, vma: &Vma) -> bool {
+        let straddles = |s: &Segment| s.range.start < vma.range.end && !matches!(s.what, What::Metadata(_));
+        self.has_heap || self.segments.peek().is_some_and(straddles)
     }
 
     fn book_mapping(&mut self, kind: Kind, vma: &Vma) {

@@ -43,7 +43,7 @@ fn fall(vmas: Vec<Vma>, segments: &[Segment], pages: &[(u64, u64, bool)], contex
         }
         Ok::<_, Infallible>(())
     };
-    let Ok(fall) = Tally::new(&smaps, &process, segments, context, PAGE).run(context, scan);
+    let Ok(fall) = Tally::new(&smaps, &process, segments.iter().cloned(), context, PAGE).run(context, scan);
     let sum: u64 = fall.buckets.iter().map(|b| b.bytes).sum();
     assert_eq!(sum + fall.unknown_bytes, fall.rss_bytes, "the buckets sum to RSS");
     fall

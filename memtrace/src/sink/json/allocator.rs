@@ -57,7 +57,7 @@ struct PCacheJson {
 
 impl AllocatorJson {
     pub(super) fn of(of: &Allocator) -> Self {
-        let classes = of.classes.iter().enumerate().filter(|(_, class)| class.spans > 0);
+        let classes = of.classes.0.iter().enumerate().filter(|(_, class)| class.spans > 0);
         Self {
             size_classes: classes.map(|(index, class)| ClassJson::of(index, class)).collect(),
             spans: of.mheap.spans,

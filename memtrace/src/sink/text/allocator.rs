@@ -9,7 +9,7 @@ pub(super) fn write_allocator(out: &mut dyn Write, allocator: &Allocator) -> io:
         "\n{:>8} {:>8} {:>9} {:>9} {:>9} {:>8} {:>9} {:>9} {:>8}",
         "SLOT", "SPANS", "SIZE", "OBJECTS", "SLOTS", "USED", "FREE", "TAIL", "UNSWEPT"
     )?;
-    for (index, class) in allocator.classes.iter().enumerate().filter(|(_, class)| class.spans > 0) {
+    for (index, class) in allocator.classes.0.iter().enumerate().filter(|(_, class)| class.spans > 0) {
         let slot = if index == 0 { "large".to_owned() } else { class.elem_bytes.to_string() };
         let (spans, objects, slots) = (count(class.spans), count(class.objects), count(class.capacity));
         let used = class.occupancy().map_or("-".to_owned(), percent);
