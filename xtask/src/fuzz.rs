@@ -39,15 +39,62 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     setup::ensure()?;
     let targets = targets(args.target.as_deref())?;
     let built = build()?;
-    let mut failed = Vec::new();
+    let mut outcomes = Vec::new();
     for target in &targets {
-        eprintln!("fuzz: {target}, {} s", args.seconds);
-        if !run(&built.join(target), target, args.seconds)? {
-            failed.push(target.as_str());
+        let outcome = run(&built.join(target), target, args.seconds)?;
+        println!("{}", outcome.line());
+        outcomes.push(outcome);
+    }
+    println!("\n{HEAD}");
+    outcomes.iter().for_each(|outcome| println!("{}", outcome.line()));
+    let failed = outcomes.iter().filter(|outcome| !outcome.is_sound).count();
+    println!("{} targets, {failed} failed", outcomes.len());
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+const HEAD: &str = "target       executions  new inputs  slowest s  peak MiB  verdict";
+
+/// What became of one target.
+struct Outcome {
+    target: String,
+    /// As libFuzzer says at the end; `None`: it did not come to that.
+    executions: Option<u64>,
+    new_inputs: Option<u64>,
+    slowest_seconds: Option<u64>,
+    peak_mib: Option<u64>,
+    is_sound: bool,
+    remark: String,
+}
+
+impl Outcome {
+    fn of(target: &str, is_sound: bool, stderr: &str) -> Outcome {
+        let stat = |name: &str| {
+            let line = stderr.lines().find_map(|line| line.strip_prefix("stat::")?.strip_prefix(name))?;
+            line.trim_start_matches(':').trim().parse().ok()
+        };
+        let written = stderr.lines().find_map(|line| line.split_once("Test unit written to ")).map(|(_, path)| path);
+        Outcome {
+            target: target.to_owned(),
+            executions: stat("number_of_executed_units"),
+            new_inputs: stat("new_units_added"),
+            slowest_seconds: stat("slowest_unit_time_sec"),
+            peak_mib: stat("peak_rss_mb"),
+            is_sound,
+            remark: written.unwrap_or_default().to_owned(),
         }
     }
-    println!("{} targets, {} failed {}", targets.len(), failed.len(), failed.join(" "));
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+
+    fn line(&self) -> String {
+        let number = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
+        let verdict = if self.is_sound { "ok" } else { "FAILED" };
+        let [executions, new, slowest, peak] =
+            [self.executions, self.new_inputs, self.slowest_seconds, self.peak_mib].map(number);
+        let line = format!(
+            "{:<12} {executions:>10} {new:>11} {slowest:>10} {peak:>9}  {verdict} {}",
+            self.target, self.remark
+        );
+        line.trim_end().to_owned()
+    }
 }
 
 fn home() -> PathBuf {
@@ -84,8 +131,8 @@ fn build() -> Result<PathBuf> {
     Ok(output.join(triple).join("release"))
 }
 
-/// Whether the target survived. What it finds by the way is kept under target/, beside the corpus of the tree.
-fn run(binary: &Path, target: &str, seconds: u32) -> Result<bool> {
+/// What it finds by the way is kept under target/, beside the corpus of the tree.
+fn run(binary: &Path, target: &str, seconds: u32) -> Result<Outcome> {
     let found = paths::root().join("target/fuzz-corpus").join(target);
     let artifacts = paths::logs().join("");
     for directory in [&found, &artifacts] {
@@ -98,11 +145,26 @@ fn run(binary: &Path, target: &str, seconds: u32) -> Result<bool> {
     fuzzer.arg(format!("-artifact_prefix={}fuzz-{target}-", artifacts.display())).arg("-print_final_stats=1");
     let output = fuzzer.output().with_context(|| format!("cannot run {}", binary.display()))?;
     let text = String::from_utf8_lossy(&output.stderr);
-    let shown: Vec<&str> = if output.status.success() {
-        text.lines().filter(|line| line.starts_with("stat::number_of_executed") || line.starts_with("Done ")).collect()
-    } else {
-        text.lines().collect()
-    };
-    shown.iter().for_each(|line| eprintln!("{line}"));
-    Ok(output.status.success())
+    if !output.status.success() {
+        // Not its progress, but what it stumbled over.
+        text.lines()
+            .filter(|line| !line.starts_with('#') || line.contains(" in "))
+            .for_each(|line| eprintln!("{line}"));
+    }
+    Ok(Outcome::of(target, output.status.success(), &text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_one_line() {
+        let stderr = "Done 7 runs in 1 second(s)\nstat::number_of_executed_units: 7\nstat::new_units_added:          2\n\
+            stat::slowest_unit_time_sec:    0\nstat::peak_rss_mb:              48\n";
+        let line = Outcome::of("elf", true, stderr).line();
+        assert_eq!(line, "elf                   7           2          0        48  ok");
+        let found = "thread panicked\nartifact_prefix='/t/'; Test unit written to /t/crash-1\n";
+        assert_eq!(Outcome::of("elf", false, found).line().split_whitespace().last(), Some("/t/crash-1"));
+    }
 }

@@ -346,7 +346,7 @@ impl Image {
             let piece = (CHUNK_BYTES + overlap - 1).min(bytes - start);
             let at = strings.offset.checked_add(start).ok_or(invalid("table offset"))?;
             let text = self.read(at, piece as usize)?;
-            for end in (0..text.len()).filter(|end| text[*end] == 0) {
+            for end in (1..text.len()).filter(|end| text[*end] == 0 && text[*end - 1] != 0) {
                 let ending = names.iter().filter(|name| text[..end].ends_with(name.as_bytes()));
                 found.extend(ending.map(|name| ((start as usize + end - name.len()) as u32, *name)));
             }

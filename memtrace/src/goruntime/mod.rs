@@ -4,9 +4,11 @@ mod buildinfo;
 mod bytes;
 mod check;
 mod elfsym;
+#[cfg(any(test, fuzzing))]
+mod fake;
 mod file;
 mod find;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod globals;
 pub mod goroutines;

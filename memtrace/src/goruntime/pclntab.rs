@@ -18,6 +18,8 @@ const NAME_MAX_BYTES: usize = 1 << 12;
 const VALUES_MAX_BYTES: u64 = 1 << 17;
 /// Larger tables of functions or of names are not walked; those of the largest programs known are half of this.
 const WALK_MAX_BYTES: u64 = 1 << 25;
+/// Places at which wanted names are remembered: one each, in a file of any linker.
+const NAMES_MAX: usize = 1 << 10;
 const INLINE_DEPTH_MAX: usize = 32;
 /// No pclntab is this large; a smaller bound keeps sums of offsets from overflowing.
 const TABLE_MAX_BYTES: u64 = 1 << 40;
@@ -134,7 +136,7 @@ impl Pclntab {
         let mut at = 0;
         let mut found = HashMap::new();
         for name in text.split(|byte| *byte == 0) {
-            if name.starts_with(b"runtime.") {
+            if name.starts_with(b"runtime.") && found.len() < NAMES_MAX {
                 let known = std::str::from_utf8(name).ok().and_then(|name| wanted.get(name));
                 found.extend(known.map(|known| (at, *known)));
             }

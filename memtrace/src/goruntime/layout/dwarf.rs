@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use flate2::read::ZlibDecoder;
 use gimli::{
-    Abbreviations, AttributeValue, DebugAbbrev, DebugInfo, DebugInfoOffset, DebuggingInformationEntry, EndianSlice,
-    LittleEndian, Reader as _, UnitHeader, UnitOffset,
+    Abbreviations, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugInfo, DebugInfoOffset,
+    DebuggingInformationEntry, EndianSlice, LittleEndian, Reader as _, UnitHeader, UnitOffset,
 };
 
 use super::{Field, Layout};
@@ -15,8 +15,12 @@ type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 type Entry<'a, 'u> = DebuggingInformationEntry<'u, 'u, Bytes<'a>>;
 
 /// How much of `.debug_info` is looked at, in turn: Go puts all types into one of the first units.
-const INFO_STEPS_BYTES: [u64; 3] = [1 << 20, 1 << 23, 1 << 25];
+const INFO_STEPS_BYTES: [u64; 3] = [1 << 20, 1 << 23, 1 << 24];
 const ABBREV_MAX_BYTES: u64 = 1 << 20;
+/// Of one unit; Go has one table of about 1 KiB for all its units, a C compiler one of as much for each.
+const TABLE_MAX_BYTES: usize = 1 << 16;
+/// Tables that are parsed: units may all point to the same large one.
+const TABLES_MAX: usize = 1 << 10;
 /// Typedefs behind each other, and structs within each other.
 const DEPTH_MAX: usize = 16;
 
@@ -69,13 +73,21 @@ fn section(image: &Image, name: &str, limit: u64) -> io::Result<Vec<u8>> {
 
 fn read(info: &[u8], abbrev: &[u8]) -> Result<Layout, String> {
     let info = DebugInfo::new(info, LittleEndian);
-    let abbrev = DebugAbbrev::new(abbrev, LittleEndian);
     let mut wanted: Vec<&str> = Layout::fields().iter().map(|field| field.of).collect();
     wanted.dedup();
     let mut reason = "no Go types in the debug information".to_owned();
     let mut units = info.units();
+    let (mut known, mut parsed) = (None, 0);
     while let Ok(Some(unit)) = units.next() {
-        let Ok(abbreviations) = unit.abbreviations(&abbrev) else { continue };
+        let at = unit.debug_abbrev_offset().0;
+        if known.as_ref().is_none_or(|(of, _)| *of != at) {
+            parsed += 1;
+            known = table(abbrev, at).map(|table| (at, table));
+        }
+        if parsed > TABLES_MAX {
+            break;
+        }
+        let Some((_, abbreviations)) = &known else { continue };
         let mut types = Types { unit, abbreviations, found: HashMap::new() };
         types.find(&wanted);
         if !types.found.is_empty() {
@@ -88,16 +100,22 @@ fn read(info: &[u8], abbrev: &[u8]) -> Result<Layout, String> {
     Err(reason)
 }
 
+fn table(abbrev: &[u8], at: usize) -> Option<Abbreviations> {
+    let bytes = abbrev.get(at..)?;
+    let bytes = bytes.get(..TABLE_MAX_BYTES).unwrap_or(bytes);
+    DebugAbbrev::new(bytes, LittleEndian).abbreviations(DebugAbbrevOffset(0)).ok()
+}
+
 /// The wanted structures of one unit.
-struct Types<'a> {
+struct Types<'a, 't> {
     unit: UnitHeader<Bytes<'a>>,
-    abbreviations: Abbreviations,
+    abbreviations: &'t Abbreviations,
     found: HashMap<&'static str, UnitOffset>,
 }
 
-impl<'a> Types<'a> {
+impl<'a> Types<'a, '_> {
     fn find(&mut self, wanted: &[&'static str]) {
-        let mut entries = self.unit.entries(&self.abbreviations);
+        let mut entries = self.unit.entries(self.abbreviations);
         let mut depth = 0;
         while let Ok(Some((step, entry))) = entries.next_dfs() {
             depth += step;
@@ -144,7 +162,7 @@ impl<'a> Types<'a> {
     }
 
     fn member(&self, of: UnitOffset, name: &str) -> Option<(u64, UnitOffset)> {
-        let mut tree = self.unit.entries_tree(&self.abbreviations, Some(of)).ok()?;
+        let mut tree = self.unit.entries_tree(self.abbreviations, Some(of)).ok()?;
         let mut members = tree.root().ok()?.children();
         while let Some(node) = members.next().ok()? {
             let entry = node.entry();
@@ -158,7 +176,7 @@ impl<'a> Types<'a> {
     /// What a typedef stands for.
     fn plain(&self, mut of: UnitOffset) -> Option<UnitOffset> {
         for _ in 0..DEPTH_MAX {
-            let entry = self.unit.entry(&self.abbreviations, of).ok()?;
+            let entry = self.unit.entry(self.abbreviations, of).ok()?;
             if entry.tag() != gimli::DW_TAG_typedef {
                 return Some(of);
             }
@@ -168,7 +186,7 @@ impl<'a> Types<'a> {
     }
 
     fn size(&self, of: UnitOffset) -> Option<u64> {
-        number(&self.unit.entry(&self.abbreviations, self.plain(of)?).ok()?, gimli::DW_AT_byte_size)
+        number(&self.unit.entry(self.abbreviations, self.plain(of)?).ok()?, gimli::DW_AT_byte_size)
     }
 
     fn type_of(&self, entry: &Entry<'a, '_>) -> Option<UnitOffset> {
