@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
         "{:>10} {:>8} {:>12} {:>10} {:>10} {:>12}",
         "elem bytes", "spans", "span bytes", "objects", "occupancy", "free bytes"
     );
-    for class in spans.classes().iter().filter(|class| class.spans > 0) {
+    for class in spans.classes().0.iter().filter(|class| class.spans > 0) {
         let occupancy = class.occupancy().map_or("-".to_owned(), |ratio| format!("{:.1} %", 100.0 * ratio));
         let (elem, bytes) = (class.elem_bytes, class.span_bytes);
         println!(

@@ -52,6 +52,8 @@ pub struct Stat {
     pub session: Session,
     /// `None`: only the summary.
     pub interval: Option<Duration>,
+    /// Remember who mapped what.
+    pub stacks: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +63,17 @@ pub struct Trace {
     pub families: u32,
     pub min_bytes: u64,
     pub stacks: bool,
+}
+
+/// `explain`.
+#[derive(Clone, Copy, Debug)]
+pub struct Explain {
+    pub pid: u32,
+    pub format: Format,
+    /// In text: where each figure comes from.
+    pub evidence: bool,
+    /// In text: size classes, and what each P holds.
+    pub spans: bool,
 }
 
 /// Which profile of a process.

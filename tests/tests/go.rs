@@ -306,6 +306,20 @@ fn the_call_site_of_a_return_is_named() {
 }
 
 #[test]
+fn an_anonymous_mapping_has_its_creator() {
+    let mut truth = Truth::start(&truth_binary(), &[]);
+    let pid = truth.pid();
+    let memtrace = Memtrace::attach(pid, &["--stack"]);
+    truth.run("map 24");
+    let summary = memtrace.interrupt().summary();
+    let end = &summary.process(pid)["waterfall"]["end"];
+    let anonymous = end["anonymous"].as_array().expect("mappings");
+    let of = |mapping: &&Value| mapping["creator"].as_str().is_some_and(|creator| creator.starts_with("main.mapped "));
+    let bytes: u64 = anonymous.iter().filter(of).map(|mapping| number(mapping, "/bytes")).sum();
+    assert_eq!(bytes, 24 * MIB, "{end:#}");
+}
+
+#[test]
 fn all_go_programs_are_found_and_nobody_else() {
     let mut early = Truth::start(&truth_binary(), &[]);
     let mut stranger = memtrace_tests::Pages::start(env!("CARGO_BIN_EXE_pages"), &[]);

@@ -1,40 +1,14 @@
 //! Every release of Go in every build mode: what memtrace reads out of a stopped program is what the program has read
 //! itself, number for number. `cargo xtask matrix` builds them.
+use memtrace::goruntime::mcache::PCache;
 use memtrace::goruntime::spans::SpanState;
 use memtrace::goruntime::{MemStats, Runtime};
+use memtrace_tests::matrix::{RELEASES, built, run, start};
 use memtrace_tests::{Child, wait_until};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-const RELEASES: &[&str] = &["1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3"];
-
-fn built(release: &str, variant: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix").join(release).join(variant);
-    let program = program.join("program");
-    assert!(program.exists(), "{} is missing: cargo xtask matrix builds it", program.display());
-    program
-}
-
-fn start(command: &mut Command) -> Child {
-    for inherited in ["GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"] {
-        command.env_remove(inherited);
-    }
-    let mut program = Child::start(command);
-    let ready = program.line();
-    assert!(ready.is_some(), "{command:?} did not start: {}", program.rest().1);
-    program
-}
-
-#[track_caller]
-fn run(program: &mut Child, command: &str) -> Value {
-    program.say(command);
-    let answer = program.line().unwrap_or_else(|| panic!("ended in: {command}"));
-    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{command}: {error}: {answer}"));
-    assert!(answer["error"].is_null(), "{command}: {answer}");
-    answer
-}
 
 /// The state letter of /proc/PID/stat.
 fn state(pid: u32) -> Option<String> {
@@ -91,13 +65,15 @@ fn differences(program: &mut Child) -> Vec<String> {
     let runtime = Runtime::attach(pid);
     let read = runtime.as_ref().map_err(ToString::to_string).and_then(|runtime| {
         let sample = runtime.sampler().and_then(|mut sampler| sampler.sample(runtime));
-        let all =
-            sample.and_then(|sample| Ok((sample, runtime.spans()?, runtime.free_pages()?, runtime.goroutines()?)));
+        let mheap = |sample| Ok((sample, runtime.mheap()?));
+        let all = sample.and_then(mheap).and_then(|(sample, mheap)| {
+            Ok((sample, mheap, runtime.spans()?, runtime.free_pages()?, runtime.goroutines()?))
+        });
         all.map_err(|why| why.to_string())
     });
     program.signal(libc::SIGCONT);
     let said: Value = serde_json::from_str(&program.line().expect("the statistics")).expect("JSON");
-    let (sample, spans, free, goroutines) = match read {
+    let (sample, mheap, spans, free, goroutines) = match read {
         Ok(read) => read,
         Err(why) => return vec![why],
     };
@@ -128,6 +104,9 @@ fn differences(program: &mut Child) -> Vec<String> {
     equal("skew", sample.skew_bytes, 0);
     equal("spans in use and HeapInuse", spans.bytes(SpanState::InUse), m.heap_inuse);
     equal("damaged spans", spans.damaged, 0);
+    equal("pages in use and HeapInuse", mheap.in_use_bytes, m.heap_inuse);
+    equal("all spans and those of the walk", mheap.spans, spans.spans.len() as u64 + spans.dead);
+    equal("size classes and HeapInuse", spans.classes().0.iter().map(|class| class.span_bytes).sum(), m.heap_inuse);
     equal("idle pages and HeapIdle - HeapReleased", free.idle_bytes(), m.heap_idle - m.heap_released);
     equal("released pages, padding and HeapReleased", free.released_bytes() + free.padding_bytes, m.heap_released);
     let all: u64 = goroutines.kinds.values().map(|count| count.count).sum();
@@ -208,6 +187,32 @@ fn every_number_of_a_library_in_a_c_program() {
         command.arg(built(release, "shared"));
         command
     });
+}
+
+/// ReadMemStats would flush them: so they are looked at without it.
+#[test]
+fn what_ps_have_not_flushed_is_what_the_corrected_heap_has_more() {
+    for release in RELEASES {
+        let mut program = start(&mut Command::new(built(release, "stripped")));
+        run(&mut program, "gogc -1");
+        run(&mut program, "grow 3");
+        let runtime = Runtime::attach(program.pid()).expect("a runtime");
+        let mut sampler = runtime.sampler().expect("a sampler");
+        // The collection of the start-up may still be swept.
+        let (sample, caches) = wait_until("a program at rest", || {
+            let before = sampler.sample(&runtime).ok()?;
+            let caches = runtime.p_caches().ok()?;
+            (sampler.sample(&runtime).ok()? == before).then_some((before, caches))
+        });
+        let sum = |of: fn(&PCache) -> u64| caches.iter().map(of).sum::<u64>();
+        let unflushed = sample.memstats.heap_alloc - sample.heap_alloc_uncorrected;
+        assert!(unflushed > 0 && sum(|cache| cache.unflushed_bytes) == unflushed, "{release}: {caches:#?}");
+        assert_eq!(caches.len() as u64, sample.procs, "{release}");
+        // A slot for at least the next object of a class in use.
+        assert!(sum(|cache| cache.spans) > 10 && sum(|cache| cache.free_bytes) > 0, "{release}: {caches:#?}");
+        program.close_stdin();
+        program.end();
+    }
 }
 
 #[test]

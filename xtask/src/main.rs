@@ -12,6 +12,7 @@ mod debian;
 mod demo;
 mod dist;
 mod fuzz;
+mod layouts;
 mod matrix;
 mod paths;
 mod proc;
@@ -46,6 +47,8 @@ enum Verb {
     Fuzz(fuzz::Args),
     /// Build the test program with every release of Go in every build mode
     Matrix,
+    /// Read the tables of Go's runtime from every release again
+    Layouts(layouts::Args),
     /// Check the import law and the size caps
     Tidy,
     /// Build one fully static binary into target/dist
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::main(&args),
         Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Matrix => matrix::main(),
+        Verb::Layouts(args) => layouts::main(&args),
         Verb::Tidy => tidy::main(),
         Verb::Dist => dist::main(),
     };

@@ -92,18 +92,12 @@ fn home() -> PathBuf {
 
 /// Builds all variants; how many were not there.
 fn release_of(release: &str, sources: &str) -> Result<usize> {
-    let goroot = toolchains::goroot(release)?;
     let mut built = 0;
     for variant in VARIANTS {
         let program = paths::matrix().join(release).join(variant.name).join("program");
-        let mut go = Command::new(goroot.join("bin/go"));
+        let mut go = toolchains::go(release)?;
         go.current_dir(home()).args(["build", "-o"]).arg(&program).args(variant.flags).arg(variant.package);
         go.env("CGO_ENABLED", if variant.cgo { "1" } else { "0" }).env("GOARCH", variant.arch);
-        go.env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false").env("GOWORK", "off");
-        go.env("GOCACHE", paths::root().join("target/go-cache"));
-        for inherited in ["GOROOT", "GOOS", "GOAMD64", "GOEXPERIMENT", "GODEBUG"] {
-            go.env_remove(inherited);
-        }
         let made = make(&mut go, &program, sources).with_context(|| variant.name.to_owned())?;
         built += usize::from(made);
     }
@@ -120,7 +114,7 @@ fn build_host() -> Result<usize> {
 }
 
 /// Runs `command` unless its `output` was made by the same command from the same sources; whether it ran.
-fn make(command: &mut Command, output: &Path, sources: &str) -> Result<bool> {
+pub(crate) fn make(command: &mut Command, output: &Path, sources: &str) -> Result<bool> {
     let record = output.with_extension("built-from");
     let wanted = format!("{command:?}\n{sources}");
     if output.is_file() && fs::read_to_string(&record).is_ok_and(|built| built == wanted) {

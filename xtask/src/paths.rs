@@ -42,6 +42,16 @@ pub(crate) fn matrix() -> PathBuf {
     root().join("target/matrix")
 }
 
+/// A small Go program of each release, whose runtime is read.
+pub(crate) fn layouts() -> PathBuf {
+    root().join("target/layouts")
+}
+
+/// Reports of benches, and what they are made with.
+pub(crate) fn bench() -> PathBuf {
+    root().join("target/bench")
+}
+
 /// Cargo's output directory.
 pub(crate) fn cargo_target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {

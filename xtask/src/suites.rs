@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::progress::human;
 use crate::tally::{Count, Tally};
-use crate::{matrix, paths, proc, setup, tidy, workloads};
+use crate::{layouts, matrix, paths, proc, setup, tidy, workloads};
 
 /// What a suite does; commands of one suite are counted together.
 enum Work {
@@ -17,6 +17,8 @@ enum Work {
     Tidy,
     /// The programs of the `matrix` tests.
     Matrix,
+    /// Of three releases, read again.
+    Layouts,
     /// `cargo test` commands, counted by test.
     Tests(fn() -> Vec<Command>),
 }
@@ -46,6 +48,8 @@ const SUITES: &[Suite] = &[
     Suite { name: "workloads", needs_root: false, work: Work::Check(|| vec![workloads::build("./...")]) },
     // Only the root suites run them; the first time they take minutes.
     Suite { name: "matrix", needs_root: true, work: Work::Matrix },
+    // By the toolchains of the matrix.
+    Suite { name: "layouts", needs_root: true, work: Work::Layouts },
     Suite {
         name: "root",
         needs_root: true,
@@ -109,6 +113,10 @@ fn run(suite: &Suite) -> Result<(Count, String)> {
         }
         Work::Matrix => {
             matrix::build()?;
+            Ok((one(true), String::new()))
+        }
+        Work::Layouts => {
+            layouts::check()?;
             Ok((one(true), String::new()))
         }
         Work::Tests(commands) => {

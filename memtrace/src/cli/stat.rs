@@ -15,11 +15,14 @@ pub(super) struct Stat {
     /// Print a line per process every so often (1, 500ms)
     #[arg(short, long, value_parser = parse_duration)]
     interval: Option<Duration>,
+    /// Name in the end report who made the anonymous mappings; takes the user stack of each memory call
+    #[arg(long)]
+    stack: bool,
 }
 
 impl Stat {
     pub(super) fn run(self) -> Result<ExitCode, Error> {
-        let config = config::Stat { session: self.session.session()?, interval: self.interval };
+        let config = config::Stat { session: self.session.session()?, interval: self.interval, stacks: self.stack };
         pipeline::stat(config, std::io::BufWriter::new(std::io::stdout()))
     }
 }

@@ -2,7 +2,7 @@
 use crate::aggregate::ProcessInfo;
 use crate::event::{GoHeap, TargetId, TaskEvent};
 use crate::goruntime::{self, memory};
-use crate::procfs::process::{self, Stat};
+use crate::procfs::process::{self, Incarnation, Stat};
 use crate::snapshot::GoBuild;
 
 /// A process, described.
@@ -16,9 +16,26 @@ pub(super) struct Described {
     pub(super) counters: u64,
     /// Why a Go process's counters are not read.
     pub(super) refused: Option<String>,
+    /// Whose counters these are.
+    incarnation: Option<Incarnation>,
 }
 
+/// What execs meanwhile is described again, so often at most.
+const ATTEMPTS: usize = 3;
+
 pub(super) fn describe(pid: u32) -> Described {
+    let mut described = once(pid);
+    for _ in 1..ATTEMPTS {
+        if described.is_still(pid) {
+            break;
+        }
+        described = once(pid);
+    }
+    described
+}
+
+fn once(pid: u32) -> Described {
+    let incarnation = Incarnation::read(pid).ok();
     let found = goruntime::find(pid).ok();
     let (go, counters, refused) = match found {
         Some(go) => {
@@ -35,10 +52,26 @@ pub(super) fn describe(pid: u32) -> Described {
         go,
         counters,
         refused,
+        incarnation,
     }
 }
 
 impl Described {
+    /// Whether the process is what was described: neither another one with its pid, nor has it called exec.
+    pub(super) fn is_still(&self, pid: u32) -> bool {
+        self.incarnation.is_some() && Incarnation::read(pid).ok() == self.incarnation
+    }
+
+    /// The heap's totals now; `None` where they are not read, did not add up this time, or are no longer its own.
+    pub(super) fn heap(&self, pid: u32) -> Option<GoHeap> {
+        if self.counters == 0 {
+            return None;
+        }
+        let read = memory::read_counters(pid, self.counters).ok()?;
+        memory::check(&read).ok()?;
+        self.is_still(pid).then(|| memory::heap(&read))
+    }
+
     /// All that a record says of a process that /proc was not, or can no longer be, asked about.
     pub(super) fn named(event: &TaskEvent) -> Self {
         Self { comm: Some(event.comm_text()), ..Self::default() }
@@ -54,14 +87,4 @@ impl Described {
             go: self.go.clone(),
         }
     }
-}
-
-/// The heap's totals now; `None` where they are not read, or did not add up this time.
-pub(super) fn heap(pid: u32, counters: u64) -> Option<GoHeap> {
-    if counters == 0 {
-        return None;
-    }
-    let read = memory::read_counters(pid, counters).ok()?;
-    memory::check(&read).ok()?;
-    Some(memory::heap(&read))
 }

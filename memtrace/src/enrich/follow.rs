@@ -127,6 +127,7 @@ impl Follower {
     fn add(&mut self, pid: u32, target_flags: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
         let described = describe::describe(pid);
         let target = self.kernel.add_target(pid, described.counters, target_flags)?;
+        self.withdraw_stale(pid, target, &described)?;
         if let Err(why) = self.kernel.track_faults(pid, false) {
             tell(News::Note(format!("pid {pid}: re-faults are not seen: {why}")));
         }
@@ -138,6 +139,18 @@ impl Follower {
         self.admit(pid, target, described, tell);
         self.sample_one(pid, clock::monotonic_ns(), tell);
         self.divide_first(pid, tell);
+        Ok(())
+    }
+
+    /// An exec between the description and the entry into the target set has cleared the address there too early: what
+    /// was entered is of the program before. Its own record, still to come, brings the right one.
+    fn withdraw_stale(&mut self, pid: u32, target: TargetId, described: &Described) -> Result<(), FollowError> {
+        if described.counters != 0
+            && !described.is_still(pid)
+            && let Some(current) = self.kernel.target(pid)?
+        {
+            self.kernel.set_go_counters(pid, target, 0, current.flags)?;
+        }
         Ok(())
     }
 
@@ -208,6 +221,7 @@ impl Follower {
         let described = describe::describe(pid);
         let flags_now = current.flags & !flags::PROVISIONAL;
         self.kernel.set_go_counters(pid, target, described.counters, flags_now)?;
+        self.withdraw_stale(pid, target, &described)?;
         if let Err(why) = self.kernel.track_faults(pid, true) {
             log::debug!("pid {pid}: {why}");
         }
@@ -254,7 +268,7 @@ impl Follower {
             rss_bytes: status.as_ref().and_then(Status::rss_bytes),
             rss_peak_bytes: status.as_ref().and_then(|s| s.rss_peak_bytes),
             lazy_bytes: if lazy_due { Rollup::read(pid).ok().map(|r| r.lazy_free_bytes) } else { None },
-            go: describe::heap(pid, known.described.counters),
+            go: known.described.heap(pid),
             faults: figures.as_ref().and_then(decode::fault::faults),
             refaults: figures.as_ref().map(|f| self.decoder.refaults(f)),
         })));

@@ -1,8 +1,9 @@
 //! The Go heap of one instant, as ranges for the waterfall.
 use crate::aggregate::waterfall::{Metadata, Segment, What};
 use crate::goruntime::metadata::{MetadataKind, MetadataRange};
+use crate::goruntime::mheap::Allocator;
 use crate::goruntime::pages::FreePages;
-use crate::goruntime::spans::{GO_PAGE_BYTES, Span, SpanState};
+use crate::goruntime::spans::{Classes, GO_PAGE_BYTES, Span, SpanState};
 use crate::goruntime::{Runtime, RuntimeError, Sample};
 
 /// Spans kept one by one, 24 MiB of them. Of more, neighbours of a kind become one: then the free slots of a span may
@@ -14,6 +15,7 @@ const SLOT_BYTES: u64 = 8;
 /// What is known of a Go heap. Compact: the span lists of large heaps are long.
 pub(super) struct Heap {
     pub(super) sample: Sample,
+    pub(super) allocator: Allocator,
     spans: Vec<Held>,
     free: FreePages,
     metadata: Vec<MetadataRange>,
@@ -42,13 +44,19 @@ impl Heap {
     pub(super) fn read(runtime: &Runtime) -> Result<Heap, RuntimeError> {
         let sample = runtime.sampler()?.sample(runtime)?;
         let metadata = runtime.metadata()?;
-        let mut spans = Vec::new();
-        runtime.walk_spans(|span| keep(&mut spans, Held::of(&span), SPANS_MAX))?;
+        let (mut spans, mut classes) = (Vec::new(), Classes::default());
+        let (dead_spans, damaged_spans) = runtime.walk_spans(|span| {
+            classes.add(&span);
+            keep(&mut spans, Held::of(&span), SPANS_MAX)
+        })?;
         if spans.len() >= SPANS_MAX {
             return Err(RuntimeError::Implausible(format!("more than {SPANS_MAX} spans that are not alike")));
         }
         spans.sort_unstable_by_key(|span| span.start);
-        Ok(Heap { sample, spans, free: runtime.free_pages()?, metadata })
+        let free = runtime.free_pages()?;
+        let (mheap, p_caches) = (runtime.mheap()?, runtime.p_caches()?);
+        let allocator = Allocator { mheap, p_caches, classes, dead_spans, damaged_spans };
+        Ok(Heap { sample, allocator, spans, free, metadata })
     }
 
     /// By address and disjoint. A running target moves spans and pages between the readings: where two claim the same

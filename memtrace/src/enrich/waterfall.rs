@@ -1,7 +1,9 @@
 //! One look at all of a process's RSS.
 use super::heap::Heap;
-use crate::aggregate::waterfall::{Context, Process, Tally, Waterfall};
-use crate::goruntime::{self, GoBuild, Runtime, Sample};
+use crate::aggregate::waterfall::{Context, FreeSlots, Process, Tally, Waterfall};
+use crate::goruntime::mheap::Allocator;
+use crate::goruntime::spans::SizeClass;
+use crate::goruntime::{self, GoBuild, NotRead, Runtime, Sample};
 use crate::host::facts::{read_release, read_thp};
 use crate::host::mounts::read_tmpfs_devices;
 use crate::procfs::ProcError;
@@ -16,6 +18,7 @@ pub struct Look {
     pub waterfall: Waterfall,
     /// `None`: see `not_read`.
     pub sample: Option<Sample>,
+    pub allocator: Option<Allocator>,
     /// `None`: not Go, or not to be told.
     pub go: Option<GoBuild>,
     /// Why the Go heap is not divided.
@@ -34,10 +37,10 @@ impl Look {
         let pagemap = Pagemap::open(pid)?;
         let (go, runtime) = match goruntime::find(pid) {
             Ok(go) => {
-                let runtime = Runtime::attach_to(pid, &go).map_err(|why| why.to_string());
+                let runtime = Runtime::attach_to(pid, &go).map_err(NotRead::reason);
                 (Some(go.build), runtime)
             }
-            Err(why) => (None, Err(why.to_string())),
+            Err(why) => (None, Err(why.reason())),
         };
         let mut best = Look::once(pid, &pagemap, &go, runtime.as_ref())?;
         for _ in 1..LOOKS {
@@ -73,14 +76,18 @@ impl Look {
             thp: read_thp(),
             go_version: go.as_ref().map(|go| go.version.clone()),
             release: read_release(),
+            free_slots: heap.as_ref().map(|heap| free_slots(&heap.allocator)).unwrap_or_default(),
+            cached_stack_bytes: heap.as_ref().map_or(0, |heap| cached_stack_bytes(&heap.allocator)),
         };
         let segments = heap.iter().flat_map(Heap::segments);
         let tally = Tally::new(&smaps, &process, segments, &context, ::procfs::page_size());
         let waterfall = tally.run(&context, |range, on_run| pagemap.scan(range, on_run))?;
         let after = Status::read(pid).ok();
+        let (sample, allocator) = heap.map(|heap| (heap.sample, heap.allocator)).unzip();
         Ok(Look {
             waterfall,
-            sample: heap.map(|heap| heap.sample),
+            sample,
+            allocator,
             go: go.clone(),
             not_read,
             exe,
@@ -89,4 +96,22 @@ impl Look {
             counts_zero_pages: !pagemap.tells_zero(),
         })
     }
+}
+
+/// The size classes with most free slots.
+fn free_slots(allocator: &Allocator) -> Vec<FreeSlots> {
+    const NAMED: usize = 3;
+    let slots = |class: &SizeClass| {
+        let used_ratio = class.occupancy()?;
+        Some(FreeSlots { elem_bytes: class.elem_bytes, free_bytes: class.free_bytes, used_ratio })
+    };
+    let mut all: Vec<FreeSlots> =
+        allocator.classes.0.iter().filter(|class| class.free_bytes > 0).filter_map(slots).collect();
+    all.sort_by_key(|slots| std::cmp::Reverse(slots.free_bytes));
+    all.truncate(NAMED);
+    all
+}
+
+fn cached_stack_bytes(allocator: &Allocator) -> u64 {
+    allocator.p_caches.iter().fold(0, |sum, cache| sum.saturating_add(cache.stack_bytes))
 }

@@ -1,14 +1,16 @@
 //! Whether a located runtime is what it is taken for: relations that hold in every Go process, and in no other memory.
 use super::bytes::Bytes;
+use super::mcache::SPAN_CLASSES;
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::{gather, implausible, pointers};
+use super::sample::{implausible, pointers, words};
 
-const PS_MAX: u64 = 1 << 14;
 const GO_PAGE_BYTES: u64 = 8 << 10;
 /// A set of counters torn by the running target is read again, so many times at most.
 const ATTEMPTS: usize = 3;
 
+/// Of the first goroutines in the list: those of the runtime itself are among them.
+const GOROUTINES_CHECKED: u64 = 16;
 /// No process has started more goroutines than this: a million a second for a year.
 const IDS_MAX: u64 = 1 << 45;
 
@@ -37,31 +39,26 @@ impl<M: ReadMemory> Runtime<M> {
         let (span_bytes, cache_bytes) =
             (word(at(spans, layout.fixalloc.size))?, word(at(caches, layout.fixalloc.size))?);
         let (all_ps, all_gs) = (slice(globals.allp)?, slice(globals.allgs)?);
-        if span_bytes == 0 || cache_bytes == 0 || all_gs.1 == 0 || all_ps.1 == 0 {
+        // The goroutine of main is made when all else is set up.
+        if all_gs.1 == 0 {
             return Err(RuntimeError::NotStarted);
         }
         same("the size of a span", span_bytes, layout.mspan.bytes.into())?;
         same("the size of a P's cache", cache_bytes, layout.mcache.bytes.into())?;
         let caches_bytes = word(at(caches, layout.fixalloc.inuse))?;
         // After GOMAXPROCS was lowered the caches of the Ps beyond are gone, the Ps are not.
-        if caches_bytes % cache_bytes != 0 || caches_bytes > all_ps.1.saturating_add(1).saturating_mul(cache_bytes) {
+        if caches_bytes.checked_rem(cache_bytes) != Some(0)
+            || caches_bytes > all_ps.1.saturating_add(1).saturating_mul(cache_bytes)
+        {
             return Err(implausible("memory of P's caches is not a cache for each P"));
         }
 
-        let ps = pointers(memory, all_ps, PS_MAX)?;
-        let ids: Vec<u64> = ps.iter().map(|p| at(*p, layout.p.id)).collect();
-        for (index, id) in gather(memory, &ids, 4)?.chunks_exact(4).enumerate() {
+        let ps = self.ps()?;
+        for (index, id) in self.of_each(&ps, layout.p.id, 4)?.chunks_exact(4).enumerate() {
             same("the id of a P", Bytes(id).u32(0)?.into(), index as u64)?;
         }
-        let first = word(all_gs.0)?;
-        // 1, until main's goroutine ends, as in a library: then the next that starts gets its place. Ids are handed out
-        // one by one, 16 at a time to each P.
-        let id = word(at(first, layout.g.goid))?;
-        if id == 0 || id > IDS_MAX {
-            return Err(implausible(&format!(
-                "the id of the first goroutine is {id}: not the layout of this Go version"
-            )));
-        }
+        self.goroutine_ids(all_gs)?;
+        self.span_caches(&ps)?;
 
         let all_spans = slice(at(globals.mheap, layout.mheap.allspans))?;
         let first = word(all_spans.0)?;
@@ -78,6 +75,29 @@ impl<M: ReadMemory> Runtime<M> {
         // Read one after the other: the target allocates in between.
         if gap > (in_use / 16).max(4 << 20) {
             return Err(implausible(&format!("{pages} pages in use are not the {in_use} bytes in use")));
+        }
+        Ok(())
+    }
+
+    /// No two goroutines have the same id; 0 while one is being made. The first in the list is main's, 1, until that
+    /// ends, as in a library: then the next that starts gets its place.
+    fn goroutine_ids(&self, (list, length): (u64, u64)) -> Result<(), RuntimeError> {
+        let all = pointers(&self.memory, (list, length.min(GOROUTINES_CHECKED)), GOROUTINES_CHECKED)?;
+        let ids: Vec<u64> = words(&self.of_each(&all, self.layout.g.goid, 8)?).collect();
+        let mut given: Vec<u64> = ids.iter().copied().filter(|id| *id != 0).collect();
+        given.sort_unstable();
+        let is_unique = given.windows(2).all(|pair| pair[0] != pair[1]);
+        if ids.first() == Some(&0) || !is_unique || given.last().is_some_and(|id| *id > IDS_MAX) {
+            return Err(implausible(&format!("goroutines have the ids {ids:?}: not the layout of this Go version")));
+        }
+        Ok(())
+    }
+
+    /// A P's cache has a span for every class, be it the empty one.
+    fn span_caches(&self, ps: &[u64]) -> Result<(), RuntimeError> {
+        let caches: Vec<u64> = self.caches(ps)?.into_iter().filter(|cache| *cache != 0).collect();
+        if words(&self.of_each(&caches, self.layout.mcache.alloc, 8 * SPAN_CLASSES)?).any(|span| span == 0) {
+            return Err(implausible("a P's cache has no span of some class: not the layout of this Go version"));
         }
         Ok(())
     }

@@ -35,6 +35,26 @@ impl Located {
     pub fn counters_address(&self) -> u64 {
         self.globals.gc_controller.saturating_add(self.layout.gc.heap_in_use.into())
     }
+
+    /// Link-time addresses, and the layout, of a file by that version. Its own debug information goes before any table.
+    /// `Err`: why not.
+    pub fn in_file(image: &Image, version: &Version) -> Result<Located, String> {
+        let entry = table::look_up(version, image.machine);
+        let taught = dwarf::from_dwarf(image);
+        let symbols = locate::by_symbols(image);
+        let wait_reasons = entry.as_ref().map(|entry| Arc::clone(&entry.wait_reasons)).unwrap_or_default();
+        let located =
+            |layout, globals, read_by| Ok(Located { version: version.clone(), layout, globals, read_by, wait_reasons });
+        match (taught, entry, symbols) {
+            (Ok(layout), _, Ok(globals)) => located(Arc::new(layout), globals, ReadBy::Dwarf),
+            (_, Err(reason), _) => Err(reason),
+            (_, Ok(entry), Ok(globals)) => located(Arc::clone(&entry.layout), entry.trusted(globals), ReadBy::Table),
+            (_, Ok(entry), Err(_)) => {
+                let globals = locate::by_vote(image, &entry.signature)?;
+                located(Arc::clone(&entry.layout), entry.trusted(globals), ReadBy::Vote)
+            }
+        }
+    }
 }
 
 impl GoFile {
@@ -43,7 +63,7 @@ impl GoFile {
         let build = read_build(image)?;
         let version = Version::parse(&build.version);
         let located = match &version {
-            Some(version) => locate(image, version),
+            Some(version) => Located::in_file(image, version),
             None => Err(format!("unknown Go version {}", build.version)),
         };
         Ok(GoFile { build, version, located })
@@ -62,23 +82,4 @@ pub fn read_build(image: &Image) -> Result<GoBuild, NotRead> {
         pie: image.is_relocatable,
         cgo: info.cgo,
     })
-}
-
-/// Link-time addresses, and the layout. Its own debug information goes before any table.
-fn locate(image: &Image, version: &Version) -> Result<Located, String> {
-    let entry = table::look_up(version, image.machine);
-    let taught = dwarf::from_dwarf(image);
-    let symbols = locate::by_symbols(image);
-    let wait_reasons = entry.as_ref().map(|entry| Arc::clone(&entry.wait_reasons)).unwrap_or_default();
-    let located =
-        |layout, globals, read_by| Ok(Located { version: version.clone(), layout, globals, read_by, wait_reasons });
-    match (taught, entry, symbols) {
-        (Ok(layout), _, Ok(globals)) => located(Arc::new(layout), globals, ReadBy::Dwarf),
-        (_, Err(reason), _) => Err(reason),
-        (_, Ok(entry), Ok(globals)) => located(Arc::clone(&entry.layout), entry.trusted(globals), ReadBy::Table),
-        (_, Ok(entry), Err(_)) => {
-            let globals = locate::by_vote(image, &entry.signature)?;
-            located(Arc::clone(&entry.layout), entry.trusted(globals), ReadBy::Vote)
-        }
-    }
 }

@@ -12,6 +12,7 @@ use super::maps::{FileId, read_maps};
 use super::memory::ProcessMemory;
 use super::runtime::{Runtime, RuntimeError};
 use super::{GoProcess, NotRead};
+use crate::procfs::process::Incarnation;
 
 /// A counter set torn by the running target is read again, and an executable replaced by exec looked at again, at most
 /// so often in all.
@@ -45,10 +46,10 @@ struct Mapped {
 
 impl Finder {
     pub fn find(&mut self, tgid: u32) -> Result<GoProcess, NotRead> {
-        let mut identity = exe_identity(tgid);
+        let mut identity = Incarnation::read(tgid).ok();
         for _ in 1..ATTEMPTS {
             let found = self.find_once(tgid);
-            let now = exe_identity(tgid);
+            let now = Incarnation::read(tgid).ok();
             if now == identity {
                 return found;
             }
@@ -114,11 +115,6 @@ impl Finder {
         self.files.insert(key, file.clone());
         Ok(file)
     }
-}
-
-/// Device and inode of the running executable.
-fn exe_identity(tgid: u32) -> Option<(u64, u64)> {
-    fs::metadata(exe_path(tgid)).ok().map(|m| (m.dev(), m.ino()))
 }
 
 fn key_of(metadata: &fs::Metadata) -> Key {

@@ -1,4 +1,6 @@
 //! The heap profile that every Go program keeps (Go mprof.go): sampled allocations and frees by stack.
+use std::iter;
+
 use super::bytes::Bytes;
 use super::memory::{Piece, ReadMemory};
 use super::runtime::{Runtime, RuntimeError};
@@ -57,6 +59,8 @@ impl Cycle {
 
 struct Bucket {
     stack: Vec<u64>,
+    /// Of each of its objects.
+    size: u64,
     active: Cycle,
     future: [Cycle; CYCLES],
 }
@@ -87,6 +91,12 @@ impl<M: ReadMemory> Runtime<M> {
                 }
                 None => {}
             }
+        }
+        let has_bytes = self.layout.mem_record_cycle.alloc_bytes.is_some();
+        let used = buckets.iter().filter(|bucket| bucket.cycles().any(|cycle| cycle.allocs > 0)).count();
+        // Some may be torn by the running target.
+        if 2 * buckets.iter().filter(|bucket| !bucket.is_consistent(has_bytes)).count() > used {
+            return Err(implausible("the heap profile has records of another Go version"));
         }
         // Before the first collection nothing is published: Go then shows all there is.
         let is_first = buckets.iter().all(|bucket| {
@@ -132,7 +142,7 @@ impl<M: ReadMemory> Runtime<M> {
             *cycle = self.cycle(counts.from(at)?, size)?;
         }
         let active = self.cycle(counts.from(record.active)?, size)?;
-        Ok((next, Some(Bucket { stack: words(stack).collect(), active, future })))
+        Ok((next, Some(Bucket { stack: words(stack).collect(), size, active, future })))
     }
 
     fn cycle(&self, bytes: Bytes<'_>, size: u64) -> Result<Cycle, RuntimeError> {
@@ -144,6 +154,24 @@ impl<M: ReadMemory> Runtime<M> {
 }
 
 impl Bucket {
+    fn cycles(&self) -> impl Iterator<Item = &Cycle> {
+        iter::once(&self.active).chain(&self.future)
+    }
+
+    /// All objects of a bucket have one size. Bytes that a record of this release does not have, but these have, would
+    /// be taken for the counts of the cycle that follows.
+    fn is_consistent(&self, has_bytes: bool) -> bool {
+        let bytes = |cycle: &Cycle| [cycle.allocs, cycle.frees].map(|count| count.wrapping_mul(self.size));
+        if has_bytes {
+            return self.cycles().all(|cycle| bytes(cycle) == [cycle.alloc_bytes, cycle.free_bytes]);
+        }
+        let [first, second, third] = &self.future;
+        let is_bytes_of = |next: &Cycle, cycle: &Cycle| {
+            cycle.allocs > 0 && bytes(cycle) == [next.allocs, next.frees] && self.size > 1
+        };
+        !is_bytes_of(first, &self.active) && !is_bytes_of(third, second)
+    }
+
     /// What is published, and those of the future cycles (Go mprof.go, memProfileInternal).
     fn sum(&self, with: impl Fn(usize) -> bool) -> Cycle {
         let mut sum = self.active;

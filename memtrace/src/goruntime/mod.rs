@@ -17,9 +17,11 @@ pub mod image;
 pub mod layout;
 mod locate;
 mod maps;
+pub mod mcache;
 pub mod memory;
 pub mod memstats;
 pub mod metadata;
+pub mod mheap;
 mod moduledata;
 pub mod pages;
 mod pclntab;
@@ -101,4 +103,14 @@ pub enum NotRead {
     NotPermitted,
     #[error("reading the process: {0}")]
     Io(#[source] std::io::Error),
+}
+
+impl NotRead {
+    /// For a place where it is clear that it is about reading a Go program.
+    pub fn reason(self) -> String {
+        match self {
+            NotRead::Refused(reason) => reason,
+            other => other.to_string(),
+        }
+    }
 }

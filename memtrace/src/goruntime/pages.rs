@@ -4,7 +4,7 @@ use std::ops::Range;
 use super::bytes::Bytes;
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::{gather, implausible, pointers, words};
+use super::sample::{implausible, words};
 use super::spans::GO_PAGE_BYTES;
 
 /// `pallocChunkPages` (Go mpagealloc.go).
@@ -21,7 +21,6 @@ const RANGES_MAX: usize = 1 << 20;
 const ARENAS_MAX_BYTES: u64 = 1 << 42;
 /// Chunks read at a time.
 const BATCH: u64 = 1 << 12;
-const PS_MAX: u64 = 1 << 14;
 
 /// Address ranges, sorted and merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +102,10 @@ impl<M: ReadMemory> Runtime<M> {
                 chunk += count;
             }
         }
-        self.page_caches(&mut free)?;
+        // Pages that a P has taken out of the bitmaps and not used yet are free as well.
+        for cache in self.page_caches(&self.ps()?)? {
+            free.word(cache.base, !cache.free, cache.released & cache.free)?;
+        }
         for list in [&mut free.idle, &mut free.released] {
             list.sort_unstable_by_key(|range| range.start);
         }
@@ -125,21 +127,6 @@ impl<M: ReadMemory> Runtime<M> {
             let word_start = start.wrapping_add(index * 64 * GO_PAGE_BYTES);
             let outside = outside(word_start, arena);
             free.word(word_start, allocated | outside, scavenged & !outside)?;
-        }
-        Ok(())
-    }
-
-    /// Pages that a P has taken out of the bitmaps and not used yet: free as well.
-    fn page_caches(&self, free: &mut FreePages) -> Result<(), RuntimeError> {
-        let ps = pointers(&self.memory, self.slice(self.globals.allp)?, PS_MAX)?;
-        let layout = &self.layout.page_cache;
-        let at = |p: &u64| p.saturating_add(self.layout.p.pcache.into());
-        let addresses: Vec<u64> = ps.iter().map(at).collect();
-        let bytes = layout.bytes.max(1) as usize;
-        for cache in gather(&self.memory, &addresses, bytes)?.chunks_exact(bytes) {
-            let cache = Bytes(cache);
-            let (base, pages) = (cache.u64(layout.base)?, cache.u64(layout.cache)?);
-            free.word(base, !pages, cache.u64(layout.scav)? & pages)?;
         }
         Ok(())
     }

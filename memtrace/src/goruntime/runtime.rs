@@ -10,7 +10,6 @@ use super::layout::table::WaitReasons;
 use super::memory::{Piece, ProcessMemory, ReadMemory};
 use super::{GoProcess, Located, NotRead, ReadBy, Version, find};
 
-const PAGE_BYTES: u64 = 4 << 10;
 /// Bits of an entry of /proc/PID/pagemap (kernel Documentation/admin-guide/mm/pagemap.rst).
 const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
@@ -125,7 +124,7 @@ impl ReadMemory for PinnedMemory {
     fn is_touched(&self, address: u64) -> io::Result<bool> {
         let mut entry = [0; 8];
         // Empty once the address space is gone.
-        match self.pagemap.read_at(&mut entry, address / PAGE_BYTES * 8)? {
+        match self.pagemap.read_at(&mut entry, address / procfs::page_size() * 8)? {
             8 => Ok(u64::from_le_bytes(entry) & (PRESENT | SWAPPED) != 0),
             _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
         }

@@ -1,7 +1,7 @@
 //! One look at the statistics of a live runtime: exact for a process at rest, otherwise with a known skew.
-use super::bytes::Bytes;
+use super::mcache::PS_MAX;
 use super::memory::{Piece, ReadMemory};
-use super::memstats::{CLASSES, Counters, MemStats, Unflushed};
+use super::memstats::{Counters, MemStats, Unflushed};
 use super::runtime::{Runtime, RuntimeError};
 use super::statics::{Slot, Statics};
 
@@ -9,11 +9,7 @@ use super::statics::{Slot, Statics};
 const RETRIES: u32 = 3;
 /// Skew beyond this part of HeapSys is an error.
 const SKEW_PERMILLE: u64 = 10;
-/// GOMAXPROCS is at most so large (Go runtime2.go allows any; hosts have no more CPUs).
-const PS_MAX: u64 = 1 << 14;
 const GO_PAGE_BYTES: u64 = 8 << 10;
-/// `numSpanClasses` (Go mheap.go).
-const SPAN_CLASSES: usize = 2 * CLASSES;
 /// `memoryLimitHeapGoal` leaves 3 % since Go 1.21, and 1 MiB before.
 const HEADROOM_PERCENT: u64 = 3;
 const NO_LIMIT: u64 = i64::MAX as u64;
@@ -298,44 +294,16 @@ impl Sampler {
 
     /// What ReadMemStats would flush first: objects in the spans that Ps hold, by size class.
     fn unflushed<M: ReadMemory>(&self, runtime: &Runtime<M>) -> Result<Unflushed, RuntimeError> {
-        let (memory, layout) = (&runtime.memory, &*runtime.layout);
-        let at = |base: &u64, offset: u32| base.saturating_add(offset.into());
-        let addresses: Vec<u64> = self.ps.iter().map(|p| at(p, layout.p.mcache)).collect();
-        let caches = gather(memory, &addresses, 8)?;
-        let caches: Vec<u64> = words(&caches).filter(|cache| *cache != 0).collect();
-        let (tiny_at, spans_at) = (layout.mcache.tiny_allocs, layout.mcache.alloc);
-        let window = spans_at.saturating_sub(tiny_at) as usize + 8 * SPAN_CLASSES;
-        let starts: Vec<u64> = caches.iter().map(|cache| at(cache, tiny_at)).collect();
-        let mut unflushed = Unflushed::default();
-        let mut spans = Vec::new();
-        for cache in gather(memory, &starts, window)?.chunks_exact(window.max(1)) {
-            unflushed.tiny_allocs = unflushed.tiny_allocs.wrapping_add(Bytes(cache).u64(0)?);
-            let held = words(cache.get(window - 8 * SPAN_CLASSES..).unwrap_or_default());
-            spans.extend(held.enumerate().filter(|(_, span)| *span != 0));
-        }
-        // The one span that stands for none is in most places.
-        let empty = most_frequent(&spans);
-        spans.retain(|(_, span)| Some(*span) != empty);
-        let mspan = &layout.mspan;
-        let span_window = mspan.bytes as usize;
-        let addresses: Vec<u64> = spans.iter().map(|(_, span)| *span).collect();
-        let bytes = gather(memory, &addresses, span_window)?;
-        for ((class, _), span) in spans.iter().zip(bytes.chunks_exact(span_window.max(1))) {
-            let (all, before) = (Bytes(span).u16(mspan.alloc_count)?, Bytes(span).u16(mspan.alloc_count_before_cache)?);
-            // A span that was exchanged under the reader may have less than before.
-            if let Some(objects) = unflushed.objects.get_mut(class / 2) {
-                *objects += i64::from(all.saturating_sub(before));
+        let held = runtime.held(&runtime.caches(&self.ps)?)?;
+        let mut unflushed = Unflushed { tiny_allocs: held.tiny_allocs(), ..Unflushed::default() };
+        for span in held.spans(&runtime.layout) {
+            let span = span?;
+            if let Some(objects) = unflushed.objects.get_mut(span.class) {
+                *objects += i64::from(span.unflushed);
             }
         }
         Ok(unflushed)
     }
-}
-
-fn most_frequent(spans: &[(usize, u64)]) -> Option<u64> {
-    let mut addresses: Vec<u64> = spans.iter().map(|(_, span)| *span).collect();
-    addresses.sort_unstable();
-    let runs = addresses.chunk_by(|a, b| a == b).filter(|run| run.len() > 1);
-    runs.max_by_key(|run| run.len()).and_then(|run| run.first().copied())
 }
 
 /// `bytes` from each of the addresses, one after the other.

@@ -119,16 +119,32 @@ impl SizeClass {
     }
 }
 
-impl Spans {
-    /// By size class; index 0 are the large objects.
-    pub fn classes(&self) -> [SizeClass; CLASSES] {
-        let mut classes = [SizeClass::default(); CLASSES];
-        for span in self.spans.iter().filter(|span| span.state == SpanState::InUse) {
-            if let Some(class) = classes.get_mut(usize::from(span.class)) {
-                class.elem_bytes = if span.class == 0 { 0 } else { span.elem_bytes };
-                class.add(span);
-            }
+/// By size class; index 0 are the large objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classes(pub [SizeClass; CLASSES]);
+
+impl Default for Classes {
+    fn default() -> Classes {
+        Classes([SizeClass::default(); CLASSES])
+    }
+}
+
+impl Classes {
+    /// Spans of objects count.
+    pub fn add(&mut self, span: &Span) {
+        if span.state == SpanState::InUse
+            && let Some(class) = self.0.get_mut(usize::from(span.class))
+        {
+            class.elem_bytes = if span.class == 0 { 0 } else { span.elem_bytes };
+            class.add(span);
         }
+    }
+}
+
+impl Spans {
+    pub fn classes(&self) -> Classes {
+        let mut classes = Classes::default();
+        self.spans.iter().for_each(|span| classes.add(span));
         classes
     }
 
@@ -177,14 +193,15 @@ impl<M: ReadMemory> Runtime<M> {
         }
         let (mut dead, mut damaged) = (0, 0);
         let mut from = 0;
+        let mut buffer = Vec::new();
         while from < length {
             let count = BATCH.min(length - from);
-            let mut buffer = vec![0u8; 8 * count as usize];
+            buffer.resize(8 * count as usize, 0);
             self.memory.read(list.saturating_add(8 * from), &mut buffer)?;
             from += count;
-            let mut addresses: Vec<u64> = words(&buffer).collect();
-            addresses.sort_unstable();
-            let stopped = self.read_spans(&addresses, |bytes| {
+            // In the order in which they were allocated: most have the next one right behind them (Go mheap.go, recordspan).
+            let addresses: Vec<u64> = words(&buffer).collect();
+            let stopped = self.read_spans(&addresses, &mut buffer, |bytes| {
                 match self.parse(bytes, sweepgen)? {
                     Parsed::Dead => dead += 1,
                     Parsed::Damaged => damaged += 1,
@@ -199,17 +216,18 @@ impl<M: ReadMemory> Runtime<M> {
         Ok((dead, damaged))
     }
 
-    /// The structures at the sorted addresses, in as few pieces as they are neighbours. Whether `visit` said to stop.
+    /// The structures at the addresses, in as few pieces as each has its neighbour behind it. Whether `visit` said to stop.
     fn read_spans(
         &self,
         addresses: &[u64],
+        buffer: &mut Vec<u8>,
         mut visit: impl FnMut(Bytes<'_>) -> Result<bool, RuntimeError>,
     ) -> Result<bool, RuntimeError> {
         let span_bytes = u64::from(self.layout.mspan.bytes);
-        let near = |a: &u64, b: &u64| b.saturating_sub(*a) <= span_bytes.saturating_add(GAP_BYTES - 1);
+        let near = |a: &u64, b: &u64| b.checked_sub(*a).is_some_and(|gap| gap < span_bytes.saturating_add(GAP_BYTES));
         let runs: Vec<&[u64]> = addresses.chunk_by(near).collect();
         let sizes: Vec<usize> = runs.iter().map(|run| extent(run, span_bytes)).collect();
-        let mut buffer = vec![0u8; sizes.iter().sum()];
+        buffer.resize(sizes.iter().sum(), 0);
         let mut pieces = Vec::with_capacity(runs.len());
         let mut rest = buffer.as_mut_slice();
         for (run, size) in runs.iter().zip(&sizes) {

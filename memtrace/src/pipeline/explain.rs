@@ -1,6 +1,6 @@
 //! `memtrace explain`: one look at one process, nothing kept.
 use crate::cgroup::Account;
-use crate::config::Format;
+use crate::config::{Explain, Format};
 use crate::enrich::waterfall::Look;
 use crate::error::Error;
 use crate::host::facts::read_cgroup;
@@ -11,14 +11,14 @@ use crate::sink::{Explanation, json, text};
 use std::io::{self, Write};
 
 /// Fails soft: what cannot be read of the Go runtime leaves the kernel's buckets, and says why.
-pub fn explain(pid: u32, format: Format, style: text::Style, out: &mut dyn Write) -> Result<(), Error> {
-    let explanation = look(pid).map_err(|error| match error {
+pub fn explain(view: Explain, style: text::Style, out: &mut dyn Write) -> Result<(), Error> {
+    let explanation = look(view.pid).map_err(|error| match error {
         ProcError::Vanished { .. } => Error::NoTarget(error.to_string()),
         ProcError::Denied { .. } => Error::Host(format!("{error}: needs root or CAP_SYS_PTRACE")),
         other => Error::Io { what: "cannot look at the process", source: io::Error::other(other.to_string()) },
     })?;
-    let written = match format {
-        Format::Text => text::write_explain(out, &explanation, style),
+    let written = match view.format {
+        Format::Text => text::write_explain(out, &explanation, view, style),
         Format::Json => json::write_explain(out, &explanation),
     };
     match written.and_then(|()| out.flush()) {
@@ -28,7 +28,7 @@ pub fn explain(pid: u32, format: Format, style: text::Style, out: &mut dyn Write
 }
 
 fn look(pid: u32) -> Result<Explanation, ProcError> {
-    let Look { waterfall, sample, go, not_read, exe, status_rss_bytes, smaps_rss_bytes, counts_zero_pages } =
+    let Look { waterfall, sample, allocator, go, not_read, exe, status_rss_bytes, smaps_rss_bytes, counts_zero_pages } =
         Look::take(pid)?;
     Ok(Explanation {
         pid,
@@ -40,6 +40,7 @@ fn look(pid: u32) -> Result<Explanation, ProcError> {
         smaps_rss_bytes,
         go,
         sample,
+        allocator,
         runtime_not_read: not_read,
         cgroup: account(pid),
         counts_zero_pages,

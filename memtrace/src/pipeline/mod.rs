@@ -7,6 +7,7 @@ mod child;
 mod explain;
 mod profile;
 mod ps;
+mod sites;
 mod start;
 mod work;
 
@@ -49,11 +50,13 @@ const DIVIDED: usize = 20;
 
 /// `memtrace stat`.
 pub fn stat(config: Stat, out: impl Write + Send + 'static) -> Result<ExitCode, Error> {
-    let started = start::start(&config.session, Filter { families: u32::MAX, ..Filter::default() })?;
+    let filter = Filter { families: u32::MAX, stacks: config.stacks, ..Filter::default() };
+    let mut started = start::start(&config.session, filter)?;
     let decoder = Decoder { page_bytes: started.host.facts.page_bytes };
     let (session, style) = (&config.session, Style { color: config.session.color });
     let intervals = config.interval.is_some();
-    let processing = Processing::stat(decoder, clock::monotonic_ns(), session.format, style, intervals, out);
+    let stacks = started.stacks.take().filter(|_| config.stacks);
+    let processing = Processing::stat(decoder, clock::monotonic_ns(), session.format, style, intervals, stacks, out);
     run(session, started, processing, decoder, config.interval, DIVIDED)
 }
 

@@ -15,7 +15,8 @@ use std::io::{self, Write};
 pub fn ps(format: Format, style: text::Style, out: &mut dyn Write) -> Result<(), Error> {
     let list = list()?;
     if list.not_permitted > 0 {
-        log::warn!("not looked at, for want of root or CAP_SYS_PTRACE: {} processes", list.not_permitted);
+        let (n, es) = (list.not_permitted, if list.not_permitted == 1 { "" } else { "es" });
+        log::warn!("{n} process{es} may not be looked at: that takes ptrace access (root, or CAP_SYS_PTRACE)");
     }
     let written = match format {
         Format::Text => text::write_ps(out, &list, style),
@@ -46,7 +47,7 @@ fn list() -> Result<GoList, Error> {
 
 fn row(pid: u32, found: &GoProcess, cgroups: &CgroupFacts) -> GoRow {
     let mut row = GoRow { build: Some(found.build.clone()), ..common(pid, cgroups) };
-    let looked = Runtime::attach_to(pid, found).map_err(|why| why.to_string()).and_then(|runtime| {
+    let looked = Runtime::attach_to(pid, found).map_err(NotRead::reason).and_then(|runtime| {
         let sample = runtime.sampler().and_then(|mut sampler| sampler.sample(&runtime));
         let sample = sample.map_err(|why| why.to_string())?;
         Ok((runtime.read_by, sample, released_resident(pid, &runtime)))

@@ -10,7 +10,7 @@ use memtrace_common::params::Switches;
 /// Wake the drain before its timer when this share of the ring is taken.
 const WAKEUP_SHARE: u32 = 4;
 
-/// What only `trace` asks of the kernel side.
+/// Which events the kernel side sends, and with what.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Filter {
     /// Bits 1 << kind.

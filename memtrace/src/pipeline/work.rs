@@ -1,14 +1,15 @@
 //! The processing thread: decode, aggregate or print; synchronous, no I/O but its own output.
+use super::sites::Sites;
 use crate::account::{Account, ProgramAccount};
-use crate::aggregate::{AggregateConfig, Aggregator};
+use crate::aggregate::{AggregateConfig, Aggregator, Creators};
 use crate::config::Format;
 use crate::decode::Decoder;
 use crate::enrich::News;
-use crate::event::{Event, TargetId, TaskEvent};
-use crate::goruntime::Symbolizer;
+use crate::event::{Event, TargetId, TaskEvent, TaskWhat};
 use crate::kernel::{Proof, Stacks};
 use crate::sink::text::{IntervalText, Style, TraceText, write_account, write_summary};
-use crate::sink::{Frame, TraceLine, json};
+use crate::sink::{TraceLine, json};
+use crate::snapshot::Snapshot;
 use crate::source::ring::{Batch, DrainCounts};
 use memtrace_common::advice;
 use std::collections::HashMap;
@@ -46,11 +47,12 @@ enum View {
         aggregator: Box<Aggregator>,
         interval: IntervalText,
         intervals: bool,
+        creators: Option<Box<(Sites, Creators)>>,
     },
     Trace {
         text: TraceText,
         names: HashMap<TargetId, String>,
-        symbols: Option<Box<(Stacks, Symbolizer)>>,
+        sites: Option<Box<Sites>>,
         /// Bits 1 << kind: what is shown; tasks are always received, since targets are followed by them.
         families: u32,
         seen: bool,
@@ -70,9 +72,18 @@ pub(super) struct Processing<W: Write> {
 }
 
 impl<W: Write> Processing<W> {
-    pub(super) fn stat(decoder: Decoder, start_ns: u64, format: Format, style: Style, intervals: bool, out: W) -> Self {
+    pub(super) fn stat(
+        decoder: Decoder,
+        start_ns: u64,
+        format: Format,
+        style: Style,
+        intervals: bool,
+        stacks: Option<Stacks>,
+        out: W,
+    ) -> Self {
+        let creators = stacks.map(|stacks| Box::new((Sites::new(stacks), Creators::default())));
         let aggregator = Box::new(Aggregator::new(AggregateConfig::starting_at(start_ns)));
-        let view = View::Stat { aggregator, interval: IntervalText::new(style, start_ns), intervals };
+        let view = View::Stat { aggregator, interval: IntervalText::new(style, start_ns), intervals, creators };
         Self::new(decoder, view, format, style, out)
     }
 
@@ -85,11 +96,11 @@ impl<W: Write> Processing<W> {
         families: u32,
         out: W,
     ) -> Self {
-        let symbols = stacks.map(|stacks| Box::new((stacks, Symbolizer::new())));
+        let sites = stacks.map(|stacks| Box::new(Sites::new(stacks)));
         let text = TraceText::new(style, start_ns);
         Self::new(
             decoder,
-            View::Trace { text, names: HashMap::new(), symbols, families, seen: false },
+            View::Trace { text, names: HashMap::new(), sites, families, seen: false },
             format,
             style,
             out,
@@ -148,11 +159,16 @@ impl<W: Write> Processing<W> {
             _ => {}
         }
         match &mut self.view {
-            View::Stat { aggregator, .. } => aggregator.apply(event),
-            View::Trace { text, names, symbols, families, seen } => {
+            View::Stat { aggregator, creators, .. } => {
+                aggregator.apply(event);
+                if let Some(creators) = creators {
+                    remember(creators, event);
+                }
+            }
+            View::Trace { text, names, sites, families, seen } => {
                 let Some(meta) = event.meta() else { return Ok(()) };
                 if let Event::Task(task) = event
-                    && !matches!(task.what, crate::event::TaskWhat::Kill { .. })
+                    && !matches!(task.what, TaskWhat::Kill { .. })
                     && names.len() < MAX_NAMES
                 {
                     names.insert(meta.target, task.comm_text());
@@ -161,7 +177,7 @@ impl<W: Write> Processing<W> {
                     return Ok(());
                 }
                 *seen = true;
-                let frames = symbols.as_mut().and_then(|s| frames(&mut s.1, &s.0, event));
+                let frames = sites.as_mut().and_then(|sites| sites.frames(event));
                 let comm = names.get(&meta.target).map(String::as_str);
                 let line = TraceLine { event, comm, stack: frames.as_deref() };
                 match self.format {
@@ -175,10 +191,15 @@ impl<W: Write> Processing<W> {
 
     fn news(&mut self, news: News) {
         match (news, &mut self.view) {
-            (News::Process(info), View::Stat { aggregator, .. }) => aggregator.register(info),
-            (News::Process(info), View::Trace { names, symbols, .. }) => {
-                if let Some(s) = symbols {
-                    s.1.attach(info.pid);
+            (News::Process(info), View::Stat { aggregator, creators, .. }) => {
+                if let Some(creators) = creators {
+                    creators.0.attach(info.pid);
+                }
+                aggregator.register(info);
+            }
+            (News::Process(info), View::Trace { names, sites, .. }) => {
+                if let Some(sites) = sites {
+                    sites.attach(info.pid);
                 }
                 if let Some(comm) = info.comm {
                     names.insert(info.target, comm);
@@ -208,7 +229,7 @@ impl<W: Write> Processing<W> {
 
     fn tick(&mut self, t_ns: u64, programs: Vec<ProgramAccount>) -> io::Result<()> {
         let account = self.account(programs);
-        let View::Stat { aggregator, interval, intervals: true } = &mut self.view else { return Ok(()) };
+        let View::Stat { aggregator, interval, intervals: true, .. } = &mut self.view else { return Ok(()) };
         let snapshot = aggregator.tick(t_ns, account);
         match self.format {
             Format::Text => interval.write(&mut self.out, &snapshot)?,
@@ -223,8 +244,11 @@ impl<W: Write> Processing<W> {
             log::error!("loss account does not add up: {violation}");
         }
         match &mut self.view {
-            View::Stat { aggregator, .. } => {
+            View::Stat { aggregator, creators, .. } => {
                 let mut snapshot = aggregator.finish(t_ns, account);
+                if let Some(creators) = creators {
+                    name_creators(&creators.1, &mut snapshot);
+                }
                 snapshot.notes.append(&mut self.notes);
                 match self.format {
                     Format::Text => write_summary(&mut self.out, self.style, &snapshot)?,
@@ -245,14 +269,24 @@ impl<W: Write> Processing<W> {
     }
 }
 
-/// The user stack of an event, symbolised.
-fn frames(symbolizer: &mut Symbolizer, stacks: &Stacks, event: &Event) -> Option<Vec<Frame>> {
-    let (call, tgid) = match event {
-        Event::Advise(e) => (&e.call, e.meta.tgid),
-        Event::Map(e) => (&e.call, e.meta.tgid),
-        _ => return None,
-    };
-    let addresses = stacks.get(call.stack_id?)?;
-    let resolved = symbolizer.resolve(tgid, &addresses);
-    Some(resolved.into_iter().map(|f| Frame { function: f.function, file: f.file, line: f.line }).collect())
+/// Who mapped what; a new program has none of the mappings of the one before.
+fn remember((sites, creators): &mut (Sites, Creators), event: &Event) {
+    match event {
+        Event::Map(map) => creators.apply(map, sites.creator(map)),
+        Event::Task(task) if matches!(task.what, TaskWhat::Exec { .. } | TaskWhat::Exit { .. }) => {
+            creators.forget_all(task.meta.target);
+        }
+        _ => {}
+    }
+}
+
+fn name_creators(creators: &Creators, snapshot: &mut Snapshot) {
+    for process in &mut snapshot.processes {
+        if let [_, Some(end)] = &mut process.waterfalls {
+            creators.name(process.target, end);
+        }
+    }
+    if creators.left_out > 0 {
+        snapshot.notes.push(format!("{} mappings have no creator: there was no room for more", creators.left_out));
+    }
 }

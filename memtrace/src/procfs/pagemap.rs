@@ -67,30 +67,9 @@ impl Pagemap {
 
     /// Resident and swapped pages of a range of whole pages, by address; what is neither is left out.
     pub fn scan(&self, range: &Range<u64>, on_run: &mut dyn FnMut(Run)) -> Result<(), ProcError> {
-        let scanned = if self.by_scan { self.regions(range, on_run) } else { self.entries(range, on_run) };
+        let fetch = |rest: &Range<u64>, regions: &mut [Region]| scan::scan(&self.file, rest, regions);
+        let scanned = if self.by_scan { regions(range, fetch, on_run) } else { self.entries(range, on_run) };
         scanned.map_err(|e| error(self.pid, "pagemap", e))
-    }
-
-    fn regions(&self, range: &Range<u64>, on_run: &mut dyn FnMut(Run)) -> io::Result<()> {
-        let mut regions = vec![Region::default(); REGIONS];
-        let mut rest = range.clone();
-        while rest.start < rest.end {
-            let (found, walked_to) = scan::scan(&self.file, &rest, &mut regions)?;
-            for region in regions.iter().take(found) {
-                let state = match region.categories {
-                    c if c & scan::PFNZERO != 0 => continue,
-                    c if c & scan::PRESENT != 0 => PageState::Resident { huge: Some(c & scan::HUGE != 0) },
-                    _ => PageState::Swapped,
-                };
-                on_run(Run { range: region.start..region.end, state });
-            }
-            // No progress: the address space is gone.
-            if walked_to <= rest.start {
-                break;
-            }
-            rest.start = walked_to;
-        }
-        Ok(())
     }
 
     fn entries(&self, range: &Range<u64>, on_run: &mut dyn FnMut(Run)) -> io::Result<()> {
@@ -131,6 +110,34 @@ impl Pagemap {
     }
 }
 
+/// All regions of a range; `fetch` gives the next few, and up to where it looked.
+fn regions(
+    range: &Range<u64>,
+    fetch: impl Fn(&Range<u64>, &mut [Region]) -> io::Result<(usize, u64)>,
+    on_run: &mut dyn FnMut(Run),
+) -> io::Result<()> {
+    let mut regions = vec![Region::default(); REGIONS];
+    let mut rest = range.clone();
+    while rest.start < rest.end {
+        let (found, walked_to) = fetch(&rest, &mut regions)?;
+        for region in regions.iter().take(found) {
+            let state = match region.categories {
+                c if c & scan::PFNZERO != 0 => continue,
+                c if c & scan::PRESENT != 0 => PageState::Resident { huge: Some(c & scan::HUGE != 0) },
+                _ => PageState::Swapped,
+            };
+            on_run(Run { range: region.start..region.end, state });
+        }
+        // With room left the whole range was walked. What the kernel says of that is no guide then: it is where an
+        // earlier buffer of its own was full (fs/proc/task_mmu.c, do_pagemap_scan).
+        if found < regions.len() {
+            break;
+        }
+        rest.start = walked_to.max(regions.last().map_or(range.end, |last| last.end));
+    }
+    Ok(())
+}
+
 /// Two pages of our own that were only read share one frame: it is the zero page's.
 fn zero_frame() -> Option<u64> {
     let page = ::procfs::page_size();
@@ -155,6 +162,8 @@ mod tests {
     use super::*;
 
     const PAGES: usize = 64;
+    /// Two buffers of ours, and part of a third.
+    const PAGES_OF_RUNS: u64 = 2 * REGIONS as u64 + 700;
 
     /// Runs over own memory of which some pages were written, some only read, some neither.
     fn resident(by_scan: bool) -> Option<u64> {
@@ -197,6 +206,24 @@ mod tests {
                 assert_eq!(pages, PAGES as u64 / 2, "by scan: {by_scan}");
             }
         }
+    }
+
+    #[test]
+    fn no_page_is_counted_twice_where_the_kernel_says_it_looked_less_far() {
+        // Every second page; the kernel buffers 512 regions, and at the end still names where its last buffer was full.
+        let fetch = |rest: &Range<u64>, regions: &mut [Region]| {
+            let starts = (0..2 * PAGES_OF_RUNS).step_by(2).map(|page| page * 4096).filter(|at| *at >= rest.start);
+            let mut found = 0;
+            for (region, start) in regions.iter_mut().zip(starts) {
+                *region = Region { start, end: start + 4096, categories: scan::PRESENT };
+                found += 1;
+            }
+            Ok((found, if found == 0 { rest.end } else { regions[(found - 1) / 512 * 512].start }))
+        };
+        let mut bytes = 0;
+        let add = &mut |run: Run| bytes += run.range.end - run.range.start;
+        regions(&(0..2 * PAGES_OF_RUNS * 4096), fetch, add).unwrap();
+        assert_eq!(bytes, PAGES_OF_RUNS * 4096);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Identity and size of one process: `/proc/PID/{stat,status,comm,exe,task}`, see proc(5).
 use super::{ProcError, error, kib_line, line, numbers, path, text};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 /// `PF_KTHREAD` of include/linux/sched.h.
@@ -15,6 +16,8 @@ pub struct Stat {
     pub parent: u32,
     /// Start on the boot clock (CLOCK_BOOTTIME), ns, to the tick (10 ms): the kernel's `start_boottime` cut down.
     pub start_boottime_ns: u64,
+    /// Where the program's stack began: random, so another after each exec. 0: not shown to this user, or none.
+    start_stack: u64,
     pub is_kernel_thread: bool,
 }
 
@@ -32,6 +35,7 @@ impl Stat {
             state: fields.first()?.chars().next()?,
             parent: u32::try_from(number(4)?).ok()?,
             start_boottime_ns: u64::try_from(ticks).ok()?,
+            start_stack: number(28).unwrap_or(0),
             is_kernel_thread: number(9)? & PF_KTHREAD != 0,
         })
     }
@@ -48,6 +52,23 @@ impl Stat {
     pub fn started_at(&self, start_boottime_ns: u64) -> bool {
         let tick_ns = NS_PER_S / ::procfs::ticks_per_second().max(1);
         start_boottime_ns / tick_ns * tick_ns == self.start_boottime_ns
+    }
+}
+
+/// One program in one process: another after an exec, and when the pid is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    start_boottime_ns: u64,
+    start_stack: u64,
+    /// Device and inode of the executable.
+    exe: (u64, u64),
+}
+
+impl Incarnation {
+    pub fn read(pid: u32) -> Result<Incarnation, ProcError> {
+        let exe = std::fs::metadata(path(pid, "exe")).map_err(|e| error(pid, "exe", e))?;
+        let Stat { start_boottime_ns, start_stack, .. } = Stat::read(pid)?;
+        Ok(Incarnation { start_boottime_ns, start_stack, exe: (exe.dev(), exe.ino()) })
     }
 }
 
@@ -147,6 +168,28 @@ mod tests {
         assert!(threads(pid).unwrap().contains(&pid));
         assert!(exe(pid).unwrap().is_absolute());
         assert!(!comm(pid).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_exec_and_a_reused_pid_are_other_incarnations() {
+        let mut child = std::process::Command::new("sh");
+        let mut child = child
+            .args(["-c", "read x; exec cat"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let shell = Incarnation::read(pid).unwrap();
+        assert_eq!(Incarnation::read(pid).unwrap(), shell);
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"\n").unwrap();
+        while comm(pid).unwrap() != "cat" {
+            std::thread::yield_now();
+        }
+        assert_ne!(Incarnation::read(pid).unwrap(), shell);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(Incarnation::read(pid).is_err());
     }
 
     #[test]

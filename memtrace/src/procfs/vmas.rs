@@ -14,7 +14,9 @@ const VMAS_MAX: usize = 1 << 16;
 const NAME_MAX: usize = 256;
 /// Bytes kept of a line; a path has 4096 at most, each of which may be escaped to four.
 const LINE_MAX: usize = 4 * 4096 + 256;
-const BUFFER_BYTES: usize = 1 << 18;
+/// Less than the kernel's own buffer of a page by more than one mapping: of one that would not fit there any more it
+/// walks the pages in vain, and then again (fs/seq_file.c, seq_read_iter).
+const BUFFER_BYTES: usize = 1 << 11;
 
 /// One mapping.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 use crate::aggregate::waterfall::{UNKNOWN_LIMIT, Waterfall};
 use crate::cgroup::Account;
+use crate::goruntime::mheap::Allocator;
 use crate::goruntime::{GoBuild, Sample};
 
 /// What `memtrace explain` found out about one process.
@@ -17,6 +18,7 @@ pub struct Explanation {
     pub go: Option<GoBuild>,
     /// `None`: see `runtime_not_read`.
     pub sample: Option<Sample>,
+    pub allocator: Option<Allocator>,
     /// Why the Go heap is not divided; `None`: it is.
     pub runtime_not_read: Option<String>,
     pub cgroup: Option<Account>,

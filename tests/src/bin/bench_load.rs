@@ -4,29 +4,19 @@
 //! It also holds what the bench compares with: the cheapest possible programs on both madvise tracepoints.
 
 use std::ffi::{CStr, c_void};
-use std::io::{BufRead, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 use std::{fs, io, ptr, thread};
 
 use anyhow::{Context, Result, bail};
+use memtrace_tests::obey;
 
 const PAGE: usize = 4096;
 const BATCHES: u64 = 10;
 
 fn main() -> Result<()> {
     let mut state = State::default();
-    for line in io::stdin().lock().lines() {
-        let line = line?;
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let answer = match state.order(&words) {
-            Ok(answer) => format!("ok {answer}"),
-            Err(error) => format!("error {error:#}"),
-        };
-        println!("{answer}");
-        io::stdout().flush()?;
-    }
-    Ok(())
+    obey(|words| state.order(words))
 }
 
 #[derive(Default)]

@@ -5,6 +5,7 @@
 //	free            drop everything kept
 //	gc              runtime.GC
 //	freeosmemory    debug.FreeOSMemory
+//	map MB          MB MiB of anonymous memory beside the heap, every page written
 //	touch MB        drop everything kept, then alloc MB
 //	memstats        runtime.ReadMemStats and smaps_rollup
 //	exit CODE       exit with CODE
@@ -46,6 +47,16 @@ func alloc(megabytes int) {
 }
 
 func free() { kept = nil }
+
+//go:noinline
+func mapped(megabytes int) error {
+	const access, flags = syscall.PROT_READ | syscall.PROT_WRITE, syscall.MAP_PRIVATE | syscall.MAP_ANON
+	memory, err := syscall.Mmap(-1, 0, megabytes*mib, access, flags)
+	for i := 0; i < len(memory); i += 4096 {
+		memory[i] = 1
+	}
+	return err
+}
 
 // These are allocated once: between ReadMemStats and the end of its answer nothing may move the heap, so
 // that whoever reads the runtime from outside after that answer finds the same figures.
@@ -137,6 +148,10 @@ func run(command string, argument int, answer map[string]any) {
 		free()
 	case "gc":
 		runtime.GC()
+	case "map":
+		if err := mapped(argument); err != nil {
+			answer["error"] = err.Error()
+		}
 	case "touch":
 		free()
 		alloc(argument)

@@ -1,8 +1,8 @@
 //! `cargo xtask bench probes`: madvise, unrelated system calls, page faults, the ring; then where the time goes.
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use anyhow::{Context, Result, bail};
 
@@ -10,8 +10,8 @@ use super::load::Load;
 use super::samples::Samples;
 use super::tracer::Tracer;
 use super::{report, ring};
+use crate::paths;
 use crate::progress::Step;
-use crate::{paths, proc};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -22,6 +22,8 @@ pub(crate) struct Args {
     #[arg(long)]
     no_ring: bool,
 }
+
+const LOAD: &str = "bench_load";
 
 /// What is measured (a row group of the table) and the order that does it.
 pub(super) const MADVISE: &str = "madvise of 1 untouched page, ns/call";
@@ -69,17 +71,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if !paths::is_root() {
         bail!("the bench loads eBPF programs and needs root");
     }
-    let hour = Duration::from_secs(3600);
     let step = Step::start("bench", "building memtrace and its load");
-    proc::quiet(proc::cargo().args(["build", "--release", "-p", "memtrace"]), "bench-build", hour, &step)?;
-    let load = ["build", "--release", "-p", "memtrace-tests", "--bin", "bench_load"];
-    proc::quiet(proc::cargo().args(load), "bench-load-build", hour, &step)?;
+    super::build(LOAD, &step)?;
     step.done("built");
     let mut cast = Cast {
-        worker: Load::start()?,
-        company: Load::start()?,
-        other: Load::start()?,
-        keeper: Load::start()?,
+        worker: Load::start(LOAD)?,
+        company: Load::start(LOAD)?,
+        other: Load::start(LOAD)?,
+        keeper: Load::start(LOAD)?,
         disturbed: 0,
     };
     cast.company.ask("threads 1")?;
@@ -98,10 +97,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let rings = if args.no_ring { Vec::new() } else { ring::measure(&mut cast)? };
     let report = report::Report::new(args.reps, cast.disturbed, &samples, breakdown, rings);
     report.print();
-    let path = paths::root().join("target/bench/probes.json");
-    fs::create_dir_all(paths::root().join("target/bench")).context("cannot make target/bench")?;
-    fs::write(&path, serde_json::to_string_pretty(&report)? + "\n").context("cannot write the report")?;
-    println!("written: {}", path.display());
+    super::write("probes", &report)?;
     Ok(ExitCode::SUCCESS)
 }
 

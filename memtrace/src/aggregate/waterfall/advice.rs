@@ -1,5 +1,5 @@
 //! One line on what changes a bucket, for this kernel and Go version.
-use super::Context;
+use super::{Context, FreeSlots};
 
 /// Below this share of RSS there is nothing to gain.
 const WORTH: f64 = 0.01;
@@ -21,8 +21,19 @@ pub(super) fn of(bucket: &str, bytes: u64, rss_bytes: u64, context: &Context) ->
         "garbage_and_floating" => {
             Some("collected by the next GC; a lower GOGC or a GOMEMLIMIT keeps less of it, for more GC work".to_owned())
         }
+        "free_slots" if !context.free_slots.is_empty() => Some(free_slots(&context.free_slots)),
         _ => None,
     }
+}
+
+/// Go never moves an object, so that one of them keeps its whole span.
+fn free_slots(slots: &[FreeSlots]) -> String {
+    let one = |of: &FreeSlots| {
+        let (mib, used) = (of.free_bytes as f64 / f64::from(1 << 20), 100.0 * of.used_ratio);
+        format!("{} B ({mib:.1} MiB free, {used:.0} % used)", of.elem_bytes)
+    };
+    let all: Vec<String> = slots.iter().map(one).collect();
+    format!("waits for new objects of the same size, since Go moves none; most in size classes {}", all.join(", "))
 }
 
 /// khugepaged fills up to max_ptes_none empty pages to make a huge one.

@@ -96,7 +96,7 @@ buckets! {
     FreeSlots "free_slots" "free slots in used spans" None,
         "mspan.allocCount against slots, resident bytes of each span";
     Rounding "size_class_rounding" "size-class rounding" None,
-        "span bytes beyond the last slot";
+        "span bytes beyond the last slot; what an object leaves of its slot Go does not record";
     Idle "idle_resident" "idle, resident" Some(Go),
         "page bitmaps: free and not scavenged; pagemap: resident";
     ReleasedThp "released_thp_reinflation" "released: THP re-inflation" Some(Both),
@@ -110,7 +110,7 @@ buckets! {
     StacksUsed "goroutine_stacks_in_use" "goroutine stacks in use" None,
         "stack spans, their resident part";
     StacksFree "goroutine_stacks_free" "goroutine stacks free" Some(Go),
-        "free stacks in stack spans";
+        "free stacks in stack spans and in the Ps' caches";
     Persistent "metadata_persistent" "Go: mspans, mcaches, other" None,
         "persistentalloc chunks: mspan, mcache, profiling buckets, all that is never freed";
     SpanTable "metadata_span_table" "Go: table of spans" None,

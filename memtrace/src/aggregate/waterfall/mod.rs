@@ -63,7 +63,7 @@ pub enum Metadata {
 }
 
 /// What is said once of the Go heap and the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
     /// gcController.heapMarked; `None`: the runtime is not read.
     pub marked_bytes: Option<u64>,
@@ -72,6 +72,18 @@ pub struct Context {
     pub go_version: Option<String>,
     /// Of the kernel.
     pub release: String,
+    /// Largest first.
+    pub free_slots: Vec<FreeSlots>,
+    /// Free stacks that Ps keep: their spans count them as used.
+    pub cached_stack_bytes: u64,
+}
+
+/// Slots that a size class has free in spans that are in use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FreeSlots {
+    pub elem_bytes: u64,
+    pub free_bytes: u64,
+    pub used_ratio: f64,
 }
 
 /// A mapping that is in `other_anonymous`.

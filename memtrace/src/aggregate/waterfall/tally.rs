@@ -238,6 +238,8 @@ impl<'a, I: Iterator<Item = Segment>> Tally<'a, I> {
         if let Some(marked) = context.marked_bytes {
             self.divide_objects(marked);
         }
+        let cached = self.books.take(Slot::StacksUsed, context.cached_stack_bytes);
+        self.books.add(Slot::StacksFree, cached);
         let rss_bytes = self.books.sum();
         let unknown_bytes = self.books.get(Slot::Unknown);
         let mut buckets = self.books.list();

@@ -68,6 +68,9 @@ layout! {
         sweepgen: "sweepgen",
         allspans: "allspans",
         pages_in_use: "pagesInUse",
+        pages_swept: "pagesSwept",
+        sweep_pages_per_byte: "sweepPagesPerByte",
+        reclaim_credit: "reclaimCredit",
         arenas: "arenas",
         all_arenas: "allArenas|heapArenas",
         cur_arena: "curArena",
@@ -141,6 +144,11 @@ layout! {
         tiny_allocs: "tinyAllocs",
         alloc: "alloc",
         stackcache: "stackcache",
+        flush_gen: "flushGen",
+    }
+    /// `stackfreelist` (Go mcache.go): free stacks of one size.
+    StackFreeList stack_free_list "runtime.stackfreelist" {
+        size: "size",
     }
     /// `g` (Go runtime2.go).
     G g "runtime.g" {

@@ -1,6 +1,8 @@
 //! `memtrace.explain/1`: one object.
+use super::allocator::AllocatorJson;
 use super::memstats::MemStats;
-use crate::aggregate::waterfall::{Anonymous, Bucket};
+use super::waterfall::AnonymousJson;
+use crate::aggregate::waterfall::Bucket;
 use crate::cgroup::Account;
 use crate::sink::Explanation;
 use serde::Serialize;
@@ -32,6 +34,8 @@ struct Explain<'a> {
     warnings: Vec<String>,
     /// Null: the runtime is not read, see `refused`.
     memstats: Option<MemStats<'a>>,
+    /// What MemStats does not say of the allocator; null as `memstats`.
+    allocator: Option<AllocatorJson>,
     refused: Option<&'a str>,
     cgroup: Option<Cgroup<'a>>,
 }
@@ -53,15 +57,6 @@ struct BucketJson<'a> {
     /// `go`, `kernel`, `both`; null: nobody.
     reclaimable_by: Option<&'static str>,
     advice: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct AnonymousJson<'a> {
-    start: String,
-    end: String,
-    name: &'a str,
-    bytes: u64,
-    creator: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -103,16 +98,6 @@ fn bucket<'a>(explanation: &Explanation, bucket: &'a Bucket) -> BucketJson<'a> {
         evidence: bucket.evidence,
         reclaimable_by: bucket.reclaimable_by.map(|by| by.as_str()),
         advice: bucket.advice.as_deref(),
-    }
-}
-
-fn anonymous(mapping: &Anonymous) -> AnonymousJson<'_> {
-    AnonymousJson {
-        start: format!("{:#x}", mapping.range.start),
-        end: format!("{:#x}", mapping.range.end),
-        name: &mapping.name,
-        bytes: mapping.bytes,
-        creator: mapping.creator.as_deref(),
     }
 }
 
@@ -167,9 +152,10 @@ pub fn write_explain(out: &mut dyn Write, e: &Explanation) -> io::Result<()> {
         swapped_bytes: fall.swapped_bytes,
         buckets: fall.buckets.iter().map(|b| bucket(e, b)).collect(),
         unknown_bytes: fall.unknown_bytes,
-        anonymous: fall.anonymous.iter().map(anonymous).collect(),
+        anonymous: fall.anonymous.iter().map(AnonymousJson::of).collect(),
         warnings: e.warnings(),
         memstats: e.sample.as_ref().map(MemStats::from),
+        allocator: e.allocator.as_ref().map(AllocatorJson::of),
         refused: e.runtime_not_read.as_deref(),
         cgroup: e.cgroup.as_ref().map(cgroup),
     };

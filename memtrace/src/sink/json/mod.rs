@@ -1,5 +1,6 @@
 //! One JSON object a line. Absent knowledge is null, sizes are integers in bytes, times in ns on CLOCK_MONOTONIC.
 mod account;
+mod allocator;
 mod explain;
 mod memstats;
 mod profile;

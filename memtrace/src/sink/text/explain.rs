@@ -1,7 +1,9 @@
 //! The waterfall as a table with bars, within 100 columns.
+use super::allocator::write_allocator;
 use super::style::Style;
 use super::units::{clean, clean_path, maybe, percent, size};
 use crate::cgroup::Account;
+use crate::config::Explain;
 use crate::goruntime::Sample;
 use crate::sink::Explanation;
 use std::io::{self, Write};
@@ -10,7 +12,7 @@ use std::io::{self, Write};
 const BAR: usize = 40;
 const COLUMNS: usize = 100;
 
-pub fn write_explain(out: &mut dyn Write, e: &Explanation, style: Style) -> io::Result<()> {
+pub fn write_explain(out: &mut dyn Write, e: &Explanation, view: Explain, style: Style) -> io::Result<()> {
     for warning in e.warnings() {
         wrapped(out, "!  ", &warning, |line| style.alarm(line))?;
     }
@@ -23,14 +25,17 @@ pub fn write_explain(out: &mut dyn Write, e: &Explanation, style: Style) -> io::
     let counted = maybe(e.status_rss_bytes[1]);
     writeln!(out, "RSS {} (status {counted}, moved {})", size(fall.rss_bytes), size(e.moved_bytes()))?;
     writeln!(out)?;
-    let unknown = ("unknown", fall.unknown_bytes, None, None);
-    let named = fall.buckets.iter().map(|b| (b.title, b.bytes, b.reclaimable_by, b.advice.as_deref()));
-    for (title, bytes, by, advice) in named.chain([unknown]) {
+    let unknown = ("unknown", fall.unknown_bytes, None, None, "what none of the others claims");
+    let named = fall.buckets.iter().map(|b| (b.title, b.bytes, b.reclaimable_by, b.advice.as_deref(), b.evidence));
+    for (title, bytes, by, advice, evidence) in named.chain([unknown]) {
         let share = fall.share(bytes);
         let bar = "█".repeat((share * BAR as f64).round() as usize);
         let by = by.map_or("", |by| by.as_str());
         let row = format!("{title:<28} {:>9} {:>7}  {by:<6}  {bar}", size(bytes), percent(share));
         writeln!(out, "{}", row.trim_end())?;
+        if view.evidence {
+            wrapped(out, "    from ", evidence, |line| style.dim(line))?;
+        }
         if let Some(advice) = advice {
             wrapped(out, "    → ", advice, |line| style.dim(line))?;
         }
@@ -47,6 +52,7 @@ pub fn write_explain(out: &mut dyn Write, e: &Explanation, style: Style) -> io::
         writeln!(out, "{}", row.trim_end())?;
     }
     e.sample.as_ref().map_or(Ok(()), |sample| runtime(out, sample))?;
+    e.allocator.as_ref().filter(|_| view.spans).map_or(Ok(()), |allocator| write_allocator(out, allocator))?;
     e.cgroup.as_ref().map_or(Ok(()), |account| cgroup(out, account))
 }
 
@@ -140,12 +146,14 @@ mod tests {
             smaps_rss_bytes: 1000 << 20,
             go: None,
             sample: None,
+            allocator: None,
             runtime_not_read: Some(name),
             cgroup: Some(Account { path: "/x".repeat(99).into(), charge_bytes: Some(5), ..Account::default() }),
             counts_zero_pages: true,
         };
         let mut out = Vec::new();
-        write_explain(&mut out, &explanation, Style::default()).unwrap();
+        let view = Explain { pid: 1, format: crate::config::Format::Text, evidence: true, spans: true };
+        write_explain(&mut out, &explanation, view, Style::default()).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("!  10.0 % of RSS is unknown"), "{text}");
         assert!(text.contains("moved 10.0 MiB") && text.contains("90.0 %"), "{text}");

@@ -1,5 +1,6 @@
 //! Text for a tired human: at most 100 columns for `stat`, exact 0 as `0`, unknown as `-`, approximate with `~`.
 mod account;
+mod allocator;
 mod explain;
 mod interval;
 mod profile;

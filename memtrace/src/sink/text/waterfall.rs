@@ -1,7 +1,7 @@
 //! RSS at the start and at the end of a window, side by side.
 use super::style::Style;
-use super::units::{maybe, signed_size, size};
-use crate::aggregate::waterfall::Waterfall;
+use super::units::{clean, maybe, signed_size, size};
+use crate::aggregate::waterfall::{Anonymous, Waterfall};
 use std::io::{self, Write};
 
 /// Smaller buckets are added up: a bucket has this part of RSS at one of the ends, or moved by it.
@@ -30,7 +30,20 @@ pub(super) fn write_waterfalls(
     }
     let known = |sum: u64, fall: &Option<Box<Waterfall>>| fall.as_ref().map(|_| sum);
     row(out, "all others", [known(small[0], start), known(small[1], end)])?;
-    row(out, "unknown", [start, end].map(|fall| fall.as_ref().map(|fall| fall.unknown_bytes)))
+    row(out, "unknown", [start, end].map(|fall| fall.as_ref().map(|fall| fall.unknown_bytes)))?;
+    end.as_ref().map_or(Ok(()), |end| write_creators(out, &end.anonymous))
+}
+
+/// Those that are known: calls before the window, and without `--stack`, are not.
+fn write_creators(out: &mut impl Write, mappings: &[Anonymous]) -> io::Result<()> {
+    let known: Vec<(&Anonymous, &str)> = mappings.iter().filter_map(|m| Some((m, m.creator.as_deref()?))).collect();
+    if !known.is_empty() {
+        writeln!(out, "  other anonymous mappings, by who made them")?;
+    }
+    for (mapping, creator) in known {
+        writeln!(out, "  {:>10}  {:#x}  {}", size(mapping.bytes), mapping.range.start, clean(creator, 60))?;
+    }
+    Ok(())
 }
 
 /// Names and titles of both, in the order of the account as far as one of them has it.
