@@ -16,6 +16,7 @@ mod matrix;
 mod paths;
 mod proc;
 mod progress;
+mod services;
 mod setup;
 mod suites;
 mod tally;
@@ -46,6 +47,8 @@ enum Verb {
     Fuzz(fuzz::Args),
     /// Build the test program with every release of Go in every build mode
     Matrix,
+    /// Fetch the Go services of Debian that the tests run
+    Services,
     /// Check the import law and the size caps
     Tidy,
     /// Build one fully static binary into target/dist
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::main(&args),
         Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Matrix => matrix::main(),
+        Verb::Services => services::main(),
         Verb::Tidy => tidy::main(),
         Verb::Dist => dist::main(),
     };

@@ -42,6 +42,11 @@ pub(crate) fn matrix() -> PathBuf {
     root().join("target/matrix")
 }
 
+/// Go services as Debian ships them.
+pub(crate) fn services() -> PathBuf {
+    root().join("target/services")
+}
+
 /// Cargo's output directory.
 pub(crate) fn cargo_target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {

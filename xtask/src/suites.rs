@@ -8,15 +8,15 @@ use anyhow::{Context, Result};
 
 use crate::progress::human;
 use crate::tally::{Count, Tally};
-use crate::{matrix, paths, proc, setup, tidy, workloads};
+use crate::{matrix, paths, proc, services, setup, tidy, workloads};
 
 /// What a suite does; commands of one suite are counted together.
 enum Work {
     /// Passes or fails as one.
     Check(fn() -> Vec<Command>),
     Tidy,
-    /// The programs of the `matrix` tests.
-    Matrix,
+    /// Programs that the root suites run.
+    Programs(fn() -> Result<()>),
     /// `cargo test` commands, counted by test.
     Tests(fn() -> Vec<Command>),
 }
@@ -45,7 +45,8 @@ const SUITES: &[Suite] = &[
     },
     Suite { name: "workloads", needs_root: false, work: Work::Check(|| vec![workloads::build("./...")]) },
     // Only the root suites run them; the first time they take minutes.
-    Suite { name: "matrix", needs_root: true, work: Work::Matrix },
+    Suite { name: "matrix", needs_root: true, work: Work::Programs(matrix::build) },
+    Suite { name: "services", needs_root: true, work: Work::Programs(services::fetch) },
     Suite {
         name: "root",
         needs_root: true,
@@ -107,8 +108,8 @@ fn run(suite: &Suite) -> Result<(Count, String)> {
             violations.iter().for_each(|violation| println!("{violation}"));
             Ok((one(violations.is_empty()), format!("{} violations", violations.len())))
         }
-        Work::Matrix => {
-            matrix::build()?;
+        Work::Programs(make) => {
+            make()?;
             Ok((one(true), String::new()))
         }
         Work::Tests(commands) => {
