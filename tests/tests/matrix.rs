@@ -2,39 +2,11 @@
 //! itself, number for number. `cargo xtask matrix` builds them.
 use memtrace::goruntime::spans::SpanState;
 use memtrace::goruntime::{MemStats, Runtime};
-use memtrace_tests::{Child, wait_until};
+use memtrace_tests::matrix::{self, RELEASES, built};
+use memtrace_tests::{Child, Memtrace, wait_until};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-
-const RELEASES: &[&str] = &["1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3"];
-
-fn built(release: &str, variant: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix").join(release).join(variant);
-    let program = program.join("program");
-    assert!(program.exists(), "{} is missing: cargo xtask matrix builds it", program.display());
-    program
-}
-
-fn start(command: &mut Command) -> Child {
-    for inherited in ["GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"] {
-        command.env_remove(inherited);
-    }
-    let mut program = Child::start(command);
-    let ready = program.line();
-    assert!(ready.is_some(), "{command:?} did not start: {}", program.rest().1);
-    program
-}
-
-#[track_caller]
-fn run(program: &mut Child, command: &str) -> Value {
-    program.say(command);
-    let answer = program.line().unwrap_or_else(|| panic!("ended in: {command}"));
-    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{command}: {error}: {answer}"));
-    assert!(answer["error"].is_null(), "{command}: {answer}");
-    answer
-}
 
 /// The state letter of /proc/PID/stat.
 fn state(pid: u32) -> Option<String> {
@@ -153,10 +125,10 @@ fn at_rest(program: &mut Child) -> Vec<String> {
 fn check(variant: &str, command: impl Fn(&str) -> Command) {
     let mut wrong = Vec::new();
     for release in RELEASES {
-        let mut program = start(&mut command(release));
+        let mut program = matrix::start(&mut command(release));
         for steps in [&["mix"][..], &["go", "gc"], &["gogc 50", "limit 300", "free 9", "gc"], &["ungo", "freeos"]] {
             for step in steps {
-                run(&mut program, step);
+                matrix::run(&mut program, step);
             }
             wrong.extend(at_rest(&mut program).into_iter().map(|of| format!("{release} {steps:?} {of}")));
         }
@@ -202,9 +174,8 @@ fn every_number_of_a_program_without_optimisation() {
 
 #[test]
 fn every_number_of_a_library_in_a_c_program() {
-    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix/host");
     check("shared", |release| {
-        let mut command = Command::new(&host);
+        let mut command = Command::new(matrix::host());
         command.arg(built(release, "shared"));
         command
     });
@@ -219,13 +190,13 @@ fn profiles_are_those_that_the_program_writes() {
         let count: u64 = program.line().expect("the number of goroutines").parse().expect("a number");
         let pid = program.pid().to_string();
 
-        let all = json(&["heap", "-p", &pid, "-o", "json"]);
+        let all = Memtrace::json(&["heap", "-p", &pid]);
         let stacks = all["stacks"].as_array().expect("stacks");
         assert!(stacks.len() >= 8 && all["rate_bytes"] == 4096, "{release}: {all:#}");
-        let difference = json(&["heap", "-p", &pid, "-o", "json", "--diff", heap.to_str().expect("UTF-8")]);
+        let difference = Memtrace::json(&["heap", "-p", &pid, "--diff", heap.to_str().expect("UTF-8")]);
         assert_eq!(difference["stacks"], Value::Array(Vec::new()), "{release}: {difference:#}");
 
-        let all = json(&["goroutines", "-p", &pid, "-o", "json"]);
+        let all = Memtrace::json(&["goroutines", "-p", &pid]);
         assert_eq!((&all["num_goroutine"], &all["counted"]), (&Value::from(count), &Value::from(count)), "{release}");
         let mut found: BTreeMap<String, u64> = BTreeMap::new();
         for group in all["groups"].as_array().expect("groups") {
@@ -243,11 +214,4 @@ fn profiles_are_those_that_the_program_writes() {
         program.close_stdin();
         program.end();
     }
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let memtrace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/memtrace");
-    let output = Command::new(memtrace).args(arguments).output().expect("memtrace runs");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
 }
