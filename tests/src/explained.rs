@@ -32,7 +32,7 @@ impl Explained {
     }
 
     #[track_caller]
-    fn buckets(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub fn buckets(&self) -> impl Iterator<Item = (&str, u64)> {
         let buckets = self.0["buckets"].as_array().unwrap_or_else(|| panic!("no buckets: {:#}", self.0));
         buckets.iter().map(move |bucket| {
             let (Some(name), Some(bytes)) = (bucket["name"].as_str(), bucket["bytes"].as_u64()) else {

@@ -200,7 +200,7 @@ fn check(service: &Service, name: &str, load: impl Fn(usize)) {
     let explained = Explained::of(pid);
     explained.assert_mostly_known(name);
     assert_eq!(explained.0["warnings"], Value::Array(Vec::new()), "{:#}", explained.0);
-    for bucket in ["live_heap", "binary_text", "goroutine_stacks_in_use", "metadata_persistent", "thread_stacks"] {
+    for bucket in ["live_heap", "binary_text", "goroutine_stacks_in_use", "metadata_profiling", "thread_stacks"] {
         assert!(explained.bucket(bucket) > 0, "no {bucket} in {:#}", explained.0);
     }
 

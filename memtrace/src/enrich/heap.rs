@@ -37,6 +37,11 @@ fn segments(spans: &Spans, free: &FreePages, metadata: &[MetadataRange]) -> Vec<
     all.extend(pages(&free.idle, What::Idle));
     all.extend(pages(&free.released, What::Released));
     all.extend(metadata);
+    disjoint(all)
+}
+
+/// By start; what an earlier one covers is cut off.
+pub(super) fn disjoint(mut all: Vec<Segment>) -> Vec<Segment> {
     all.sort_by_key(|segment| segment.range.start);
     let mut end = 0;
     all.retain_mut(|segment| {

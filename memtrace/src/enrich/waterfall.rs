@@ -1,6 +1,7 @@
 //! One look at all of a process's RSS.
-use super::heap::Heap;
-use crate::aggregate::waterfall::{Context, Process, Tally, Waterfall};
+use super::heap::{Heap, disjoint};
+use super::malloc;
+use crate::aggregate::waterfall::{Context, Process, Tally, Waterfall, own_mappings_of_malloc};
 use crate::goruntime::{self, GoBuild, Runtime, Sample};
 use crate::host::facts::{read_release, read_thp};
 use crate::host::mounts::read_tmpfs_devices;
@@ -74,13 +75,16 @@ impl Look {
             go_version: go.as_ref().map(|go| go.version.clone()),
             release: read_release(),
         };
-        let segments = heap.as_ref().map_or(&[][..], |heap| &heap.segments);
-        let tally = Tally::new(&smaps, &process, segments, &context, ::procfs::page_size());
+        let (sample, segments) = heap.map(|heap| (heap.sample, heap.segments)).unzip();
+        let mut segments = segments.unwrap_or_default();
+        segments.extend(malloc::blocks(pid, pagemap, own_mappings_of_malloc(&smaps, &process), &segments));
+        let segments = disjoint(segments);
+        let tally = Tally::new(&smaps, &process, &segments, &context, ::procfs::page_size());
         let waterfall = tally.run(&context, |range, on_run| pagemap.scan(range, on_run))?;
         let after = Status::read(pid).ok();
         Ok(Look {
             waterfall,
-            sample: heap.map(|heap| heap.sample),
+            sample,
             go: go.clone(),
             not_read,
             exe,

@@ -157,6 +157,7 @@ impl<'a> Tally<'a> {
             }
             What::Idle => self.books.add(Slot::Idle, resident),
             What::Metadata(kind) => self.books.add(metadata(kind), resident),
+            What::Malloc => self.books.add(Slot::Malloc, resident),
             // Booked with its mapping, where the causes are known.
             What::Released => {}
         }
@@ -187,7 +188,7 @@ impl<'a> Tally<'a> {
     fn has_heap(&self, vma: &Vma) -> bool {
         let first = self.segments.partition_point(|s| s.range.end <= vma.range.start);
         let inside = self.segments.iter().skip(first).take_while(|s| s.range.start < vma.range.end);
-        inside.into_iter().any(|s| !matches!(s.what, What::Metadata(_)))
+        inside.into_iter().any(|s| !matches!(s.what, What::Metadata(_) | What::Malloc))
     }
 
     fn book_mapping(&mut self, kind: Kind, vma: &Vma) {
