@@ -146,7 +146,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    const TARGETS: &[(&str, fn(&[u8]))] = &[
+    type Target = fn(&[u8]);
+    const TARGETS: &[(&str, Target)] = &[
         ("buildinfo", buildinfo),
         ("dwarf", dwarf),
         ("elf", executable),
