@@ -1,5 +1,5 @@
 //! From a pid to where its Go runtime is.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -17,10 +17,10 @@ use crate::procfs::process::Incarnation;
 /// A counter set torn by the running target is read again, and an executable replaced by exec looked at again, at most
 /// so often in all.
 const ATTEMPTS: usize = 3;
-/// Mapped files in which a Go runtime is looked for, per process that is no Go program itself.
-const LIBRARIES_MAX: usize = 64;
+/// Mapped files in which a Go runtime is looked for, per process that is no Go program itself; 20 µs each.
+const LIBRARIES_MAX: usize = 1 << 12;
 /// Files whose content is remembered; one more empties the cache.
-const FILES_MAX: usize = 1 << 12;
+const FILES_MAX: usize = 1 << 13;
 
 /// What the process runs, and where its Go runtime is. Reads a few KiB when the process is not Go's.
 ///
@@ -85,12 +85,11 @@ impl Finder {
     /// A library made by `-buildmode=c-shared` in a program that is not Go's.
     fn library(&mut self, tgid: u32) -> Result<Mapped, NotRead> {
         let mappings = read_maps(tgid).map_err(|error| classify(tgid, error))?;
-        let mut seen: Vec<FileId> = Vec::new();
+        let mut seen: HashSet<FileId> = HashSet::new();
         for mapping in mappings {
-            if seen.contains(&mapping.file) || seen.len() == LIBRARIES_MAX {
+            if seen.len() == LIBRARIES_MAX || !seen.insert(mapping.file) {
                 continue;
             }
-            seen.push(mapping.file);
             let Some(key) = mapping.metadata(tgid).map(|metadata| key_of(&metadata)) else { continue };
             let open = || mapping.open(tgid).map_err(|error| classify(tgid, error));
             let Ok(Some(file)) = self.read(key, open) else { continue };

@@ -61,6 +61,18 @@ func rest() {
 	}
 }
 
+// Goroutines that wait, for good.
+func park(n int) {
+	never := make(chan struct{})
+	var parked int32
+	for i := 0; i < n; i++ {
+		go func() { atomic.AddInt32(&parked, 1); <-never }()
+	}
+	for int(atomic.LoadInt32(&parked)) < n {
+		runtime.Gosched()
+	}
+}
+
 // About 64 KiB of stack.
 func deep(n int, done chan struct{}) byte {
 	var frame [256]byte

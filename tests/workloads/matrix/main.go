@@ -7,6 +7,7 @@
 //	gc, freeos             runtime.GC, debug.FreeOSMemory
 //	gogc N, limit N, procs N   debug.SetGCPercent, debug.SetMemoryLimit (MiB), GOMAXPROCS
 //	go, ungo               goroutines in every state of rest, and their end
+//	park N                 N goroutines that wait, for good
 //	load N                 N goroutines that allocate flat out, for good
 //	spans N                N spans with one untouched object each
 //	reserve N              N GiB of address space without access
@@ -92,6 +93,7 @@ var verbs = map[string]func(int){
 	"procs":   func(n int) { runtime.GOMAXPROCS(n) },
 	"go":      func(int) { rest() },
 	"ungo":    func(int) { wake() },
+	"park":    park,
 	"load":    load,
 	"spans":   spans,
 	"reserve": reserve,

@@ -105,6 +105,7 @@ pub(crate) fn start() -> Builder {
 }
 
 /// With a function table, the module that points to it, and a symbol.
+#[cfg(test)]
 pub(crate) fn executable() -> Vec<u8> {
     let mut builder = start();
     builder.section(".gopclntab", elf::SHT_PROGBITS, 0, &pclntab());
