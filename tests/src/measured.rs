@@ -33,7 +33,7 @@ impl Measured {
         let ended = unsafe { libc::wait4(child.id() as i32, &raw mut status, 0, &raw mut usage) };
         let wall = started.elapsed();
         assert_eq!(ended, child.id() as i32, "{}", std::io::Error::last_os_error());
-        let mut text = |file: &mut std::fs::File| {
+        let text = |file: &mut std::fs::File| {
             let mut bytes = Vec::new();
             file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("its output");
             String::from_utf8_lossy(&bytes).into_owned()
