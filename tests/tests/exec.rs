@@ -1,28 +1,14 @@
 //! A stripped, position-independent Go program that executes itself anew: its counters are somewhere else each time.
+use memtrace_tests::matrix::{built, run, start};
 use memtrace_tests::{Child, Memtrace, Processes as _, assert_account, monotonic_ns, wait_until};
 use serde_json::Value;
-use std::path::Path;
 use std::process::Command;
 
 const MIB: u64 = 1 << 20;
 
 #[track_caller]
-fn start() -> Child {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix/1.27.3/pie/program");
-    let mut command = Command::new(program);
-    for inherited in ["GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"] {
-        command.env_remove(inherited);
-    }
-    let mut child = Child::start(&mut command);
-    assert!(child.line().is_some(), "did not start: {}", child.rest().1);
-    child
-}
-
-#[track_caller]
-fn run(program: &mut Child, command: &str) {
-    program.say(command);
-    let answer = program.line().unwrap_or_else(|| panic!("ended in: {command}"));
-    assert!(!answer.contains("error"), "{command}: {answer}");
+fn program() -> Child {
+    start(&mut Command::new(built("1.27.3", "pie")))
 }
 
 /// Ends with calls to madvise.
@@ -34,7 +20,7 @@ fn churn(program: &mut Child) {
 
 #[test]
 fn records_after_an_exec_carry_the_counters_of_the_new_program() {
-    let mut program = start();
+    let mut program = program();
     let pid = program.pid().to_string();
     let mut memtrace = Memtrace::start(&["trace", "-o", "json", "--family", "advise,map", "-p", &pid]);
     wait_until("the probes", || {
@@ -78,7 +64,7 @@ fn records_after_an_exec_carry_the_counters_of_the_new_program() {
 
 #[test]
 fn stat_follows_a_program_through_its_execs() {
-    let mut program = start();
+    let mut program = program();
     let pid = program.pid();
     let mut memtrace = Memtrace::attach(pid, &[]);
     for round in 1..=5u64 {
