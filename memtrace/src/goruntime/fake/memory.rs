@@ -7,7 +7,9 @@ use crate::goruntime::memory::{Piece, ReadMemory};
 use crate::goruntime::{Globals, ReadBy, Runtime, Version};
 
 /// Read in all: so much of a target is there. The fuzzer would take longer over more than the readers' two seconds.
-const BYTES_MAX: u64 = 32 << 20;
+const BYTES_MAX: u64 = 16 << 20;
+/// What a read counts for beside its bytes: about as much as it takes time.
+const READ_BYTES: u64 = 64;
 
 /// Regions at their addresses. Elsewhere is nothing, or the same bytes over and over, so that every pointer leads
 /// somewhere and lists have cycles.
@@ -37,7 +39,8 @@ impl ReadMemory for FakeMemory<'_> {
     fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
         let unmapped = || io::Error::from_raw_os_error(libc::EFAULT);
         for Piece { address, buffer } in pieces {
-            let left = self.left_bytes.get().checked_sub(buffer.len() as u64).ok_or_else(unmapped)?;
+            let taken = READ_BYTES + buffer.len() as u64;
+            let left = self.left_bytes.get().checked_sub(taken).ok_or_else(unmapped)?;
             self.left_bytes.set(left);
             let mut done = 0;
             while done < buffer.len() {
@@ -99,7 +102,7 @@ mod tests {
         let memory = FakeMemory::new(Vec::new(), &[1, 2, 3]);
         let mut buffer = [0; 5];
         memory.read(u64::MAX - 6, &mut buffer).unwrap();
-        assert_eq!(buffer, [1, 2, 3, 1, 2].map(|byte| byte), "2^64 - 7 is a multiple of 3");
-        assert!(memory.read(0, &mut vec![0; 33 << 20]).is_err());
+        assert_eq!(buffer, [1, 2, 3, 1, 2], "2^64 - 7 is a multiple of 3");
+        assert!(memory.read(0, &mut vec![0; 17 << 20]).is_err());
     }
 }
