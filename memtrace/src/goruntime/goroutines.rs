@@ -76,7 +76,7 @@ pub struct Goroutines {
     pub kinds: HashMap<GoroutineKind, GoroutineCount>,
     /// One in so many was looked at; 1: all.
     pub one_in: u64,
-    /// Of more than [`KINDS_MAX`] kinds.
+    /// Of kinds beyond the 16384 that are told apart.
     pub other: GoroutineCount,
     /// Left to be used again.
     pub dead: u64,
