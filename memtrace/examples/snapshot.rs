@@ -18,6 +18,8 @@ fn main() -> anyhow::Result<()> {
         runtime.spans()?;
         runtime.free_pages()?;
         runtime.metadata()?;
+        runtime.mheap()?;
+        runtime.p_caches()?;
     } else {
         runtime.validate()?;
         runtime.goroutines()?;

@@ -86,6 +86,9 @@ pub struct ProcessSnapshot {
     pub kept_bytes: Option<u64>,
     /// MADV_FREE pages still resident.
     pub lazy_bytes: Option<u64>,
+    /// By how much what Go gave back is in memory again inside huge pages, which no fault shows; in summaries only.
+    /// `None`: RSS was not looked at, at both ends.
+    pub reinflated_bytes: Option<u64>,
     /// Returned of what was asked back and resident before, in [0, 1].
     pub effectiveness_ratio: Option<f64>,
     pub time_to_refault: Option<TimeToRefault>,

@@ -1,4 +1,4 @@
-//! The program `tests/workloads/matrix`, built by every release of Go in every build mode.
+//! The Go workload `matrix` (tests/workloads/matrix), by every release in every build mode, under control of a test.
 use crate::child::Child;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,24 @@ use std::process::Command;
 pub const RELEASES: &[&str] = &["1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3"];
 
 /// Built by `cargo xtask matrix`.
+#[track_caller]
 pub fn built(release: &str, variant: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix").join(release).join(variant);
-    let program = program.join("program");
+    there(&format!("{release}/{variant}/program"))
+}
+
+/// A C program that loads the library which is its argument.
+#[track_caller]
+pub fn host() -> PathBuf {
+    there("host")
+}
+
+#[track_caller]
+fn there(program: &str) -> PathBuf {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix").join(program);
     assert!(program.exists(), "{} is missing: cargo xtask matrix builds it", program.display());
     program
 }
 
-/// Until it is ready for commands.
 #[track_caller]
 pub fn start(command: &mut Command) -> Child {
     for inherited in ["GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"] {
@@ -26,6 +36,7 @@ pub fn start(command: &mut Command) -> Child {
     program
 }
 
+/// One command, which must succeed.
 #[track_caller]
 pub fn run(program: &mut Child, command: &str) -> Value {
     program.say(command);

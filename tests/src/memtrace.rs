@@ -54,6 +54,14 @@ impl Memtrace {
         Self::start(arguments).end()
     }
 
+    /// What a command that looks once says, as JSON.
+    #[track_caller]
+    pub fn json(arguments: &[&str]) -> Value {
+        let ended = Self::run(&[arguments, &["-o", "json"]].concat());
+        assert_eq!(ended.code(), Some(0), "{arguments:?}: {}", ended.stderr);
+        ended.json().pop().unwrap_or_else(|| panic!("{arguments:?} said nothing"))
+    }
+
     /// `stat -o json -p PID` with an interval line every 50 ms; returns once the first one has come, so from here on
     /// everything the target does is seen.
     #[track_caller]

@@ -1,34 +1,18 @@
 //! `memtrace explain` against the kernel's own figures, and what it leaves unchanged.
-use memtrace_tests::{Memtrace, Truth, present_pages, rss_bytes, status_bytes, truth_binary};
-use serde_json::Value;
+use memtrace_tests::{Explained, Memtrace, Truth, present_pages, rss_bytes, status_bytes, truth_binary};
 
 const MIB: u64 = 1 << 20;
-
-#[track_caller]
-fn explain(pid: u32) -> Value {
-    let ended = Memtrace::run(&["explain", "-o", "json", "-p", &pid.to_string()]);
-    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
-    ended.json().pop().expect("an object")
-}
-
-#[track_caller]
-fn number(json: &Value, field: &str) -> u64 {
-    json[field].as_u64().unwrap_or_else(|| panic!("no {field} in {json:#}"))
-}
 
 #[test]
 fn buckets_sum_to_what_the_page_tables_hold() {
     let mut truth = Truth::start(&truth_binary(), &[("GOGC", "off")]);
     truth.run("alloc 64");
     let pid = truth.pid();
-    let (explained, rss) = truth.compare(|| (explain(pid), rss_bytes(pid))).1;
-    let buckets = explained["buckets"].as_array().expect("buckets");
-    let sum: u64 = buckets.iter().map(|bucket| number(bucket, "bytes")).sum();
-    assert_eq!(explained["schema"], "memtrace.explain/1");
-    assert_eq!(sum + number(&explained, "unknown_bytes"), number(&explained, "rss_bytes"), "{explained:#}");
-    assert_eq!(number(&explained, "rss_bytes"), rss, "{explained:#}");
+    let (explained, rss) = truth.compare(|| (Explained::of(pid), rss_bytes(pid))).1;
+    assert_eq!(explained.0["schema"], "memtrace.explain/1");
+    assert_eq!(explained.rss_bytes(), rss, "{:#}", explained.0);
     assert!(rss >= 64 * MIB);
-    assert!(number(&explained["cgroup"], "charge_bytes") > 0, "{explained:#}");
+    assert!(explained.0["cgroup"]["charge_bytes"].as_u64() > Some(0), "{:#}", explained.0);
 }
 
 #[test]
@@ -41,15 +25,15 @@ fn looking_changes_nothing_in_the_target() {
         let before = state();
         (before == state()).then_some(before)
     });
-    explain(pid);
+    Explained::of(pid);
     assert!(before == state(), "RSS, page tables or resident pages have changed");
 }
 
 #[test]
 fn a_process_that_is_not_gos_is_explained_and_a_dead_one_is_no_target() {
-    let explained = explain(std::process::id());
+    let explained = Explained::of(std::process::id()).0;
     assert!(explained["go"].is_null() && explained["memstats"].is_null(), "{explained:#}");
-    assert!(explained["refused"].is_string() && number(&explained, "rss_bytes") > 0, "{explained:#}");
+    assert!(explained["refused"].is_string() && explained["rss_bytes"].as_u64() > Some(0), "{explained:#}");
     let ended = Memtrace::run(&["explain", "-p", &i32::MAX.to_string()]);
     assert_eq!(ended.code(), Some(4), "{ended:?}");
 }

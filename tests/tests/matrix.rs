@@ -3,11 +3,10 @@
 use memtrace::goruntime::mcache::PCache;
 use memtrace::goruntime::spans::SpanState;
 use memtrace::goruntime::{MemStats, Runtime};
-use memtrace_tests::matrix::{RELEASES, built, run, start};
-use memtrace_tests::{Child, wait_until};
+use memtrace_tests::matrix::{RELEASES, built, host, run, start};
+use memtrace_tests::{Child, Memtrace, wait_until};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 
 /// The state letter of /proc/PID/stat.
@@ -181,9 +180,8 @@ fn every_number_of_a_program_without_optimisation() {
 
 #[test]
 fn every_number_of_a_library_in_a_c_program() {
-    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix/host");
     check("shared", |release| {
-        let mut command = Command::new(&host);
+        let mut command = Command::new(host());
         command.arg(built(release, "shared"));
         command
     });
@@ -224,13 +222,13 @@ fn profiles_are_those_that_the_program_writes() {
         let count: u64 = program.line().expect("the number of goroutines").parse().expect("a number");
         let pid = program.pid().to_string();
 
-        let all = json(&["heap", "-p", &pid, "-o", "json"]);
+        let all = Memtrace::json(&["heap", "-p", &pid]);
         let stacks = all["stacks"].as_array().expect("stacks");
         assert!(stacks.len() >= 8 && all["rate_bytes"] == 4096, "{release}: {all:#}");
-        let difference = json(&["heap", "-p", &pid, "-o", "json", "--diff", heap.to_str().expect("UTF-8")]);
+        let difference = Memtrace::json(&["heap", "-p", &pid, "--diff", heap.to_str().expect("UTF-8")]);
         assert_eq!(difference["stacks"], Value::Array(Vec::new()), "{release}: {difference:#}");
 
-        let all = json(&["goroutines", "-p", &pid, "-o", "json"]);
+        let all = Memtrace::json(&["goroutines", "-p", &pid]);
         assert_eq!((&all["num_goroutine"], &all["counted"]), (&Value::from(count), &Value::from(count)), "{release}");
         let mut found: BTreeMap<String, u64> = BTreeMap::new();
         for group in all["groups"].as_array().expect("groups") {
@@ -248,11 +246,4 @@ fn profiles_are_those_that_the_program_writes() {
         program.close_stdin();
         program.end();
     }
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let memtrace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/memtrace");
-    let output = Command::new(memtrace).args(arguments).output().expect("memtrace runs");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
 }

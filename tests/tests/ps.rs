@@ -1,25 +1,15 @@
 //! `memtrace ps`: every Go process of the host, whoever it belongs to and wherever it lives.
+use memtrace_tests::matrix::{built, host, start};
 use memtrace_tests::{Child, MemoryCgroup, Memtrace, assert_json, rss_bytes, wait_until};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 const MIB: u64 = 1 << 20;
 
 fn program(variant: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/matrix/1.26.6").join(variant).join("program");
-    program.canonicalize().unwrap_or_else(|error| panic!("{variant}: {error}: cargo xtask matrix builds it"))
-}
-
-#[track_caller]
-fn start(command: &mut Command) -> Child {
-    for inherited in ["GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"] {
-        command.env_remove(inherited);
-    }
-    let mut child = Child::start(command);
-    assert!(child.line().is_some(), "{command:?} did not start: {}", child.rest().1);
-    child
+    built("1.26.6", variant).canonicalize().expect("a program")
 }
 
 #[track_caller]
@@ -59,8 +49,7 @@ fn each_build_is_read_in_its_own_way() {
         (program("cgo"), "vote", json!({"stripped": true, "pie": false, "cgo": true})),
     ];
     let running: Vec<Child> = builds.iter().map(|(path, ..)| start(&mut Command::new(path))).collect();
-    let mut host = Command::new(program("plain").ancestors().nth(3).expect("target/matrix").join("host"));
-    let library = start(host.arg(program("shared")));
+    let library = start(Command::new(host()).arg(program("shared")));
     let list = ps();
     for ((path, read_by, build), child) in builds.iter().zip(&running) {
         let exe = path.to_str().expect("UTF-8");

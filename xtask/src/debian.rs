@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
 use crate::{paths, proc};
 
@@ -41,8 +41,8 @@ pub(crate) fn find(name: &str, upstream: &str) -> Result<Package> {
             let index = dir.join(format!("Packages-{suite}-{arch}.xz"));
             match download(&format!("{mirror}/dists/{suite}/main/binary-{arch}/Packages.xz"), &index) {
                 Ok(()) => {}
-                // Refused by the server: a suite without such an index is normal.
-                Err(error) if error.to_string().contains("(22)") => continue,
+                // A suite without such an index is normal.
+                Err(error) if is_refused(&error) => continue,
                 Err(error) => return Err(error.context("Debian's archive cannot be reached")),
             }
             let text = proc::capture(Command::new("xz").arg("-dc").arg(&index))?;
@@ -150,6 +150,11 @@ fn download(url: &str, to: &Path) -> Result<()> {
     curl.args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "10"]);
     curl.args(["--max-time", "600", "--output"]).arg(to).arg(url);
     proc::capture(&mut curl).map(drop)
+}
+
+/// Whether the server has answered that there is no such file.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    error.to_string().contains("(22)")
 }
 
 fn sha256(path: &Path) -> Result<String> {

@@ -17,6 +17,7 @@ mod matrix;
 mod paths;
 mod proc;
 mod progress;
+mod services;
 mod setup;
 mod suites;
 mod tally;
@@ -49,6 +50,8 @@ enum Verb {
     Matrix,
     /// Read the tables of Go's runtime from every release again
     Layouts(layouts::Args),
+    /// Fetch the Go services of Debian that the tests run
+    Services,
     /// Check the import law and the size caps
     Tidy,
     /// Build one fully static binary into target/dist
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Matrix => matrix::main(),
         Verb::Layouts(args) => layouts::main(&args),
+        Verb::Services => services::main(),
         Verb::Tidy => tidy::main(),
         Verb::Dist => dist::main(),
     };

@@ -52,6 +52,11 @@ pub(crate) fn bench() -> PathBuf {
     root().join("target/bench")
 }
 
+/// Go services as Debian ships them.
+pub(crate) fn services() -> PathBuf {
+    root().join("target/services")
+}
+
 /// Cargo's output directory.
 pub(crate) fn cargo_target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {

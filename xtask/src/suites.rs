@@ -8,17 +8,15 @@ use anyhow::{Context, Result};
 
 use crate::progress::human;
 use crate::tally::{Count, Tally};
-use crate::{layouts, matrix, paths, proc, setup, tidy, workloads};
+use crate::{layouts, matrix, paths, proc, services, setup, tidy, workloads};
 
 /// What a suite does; commands of one suite are counted together.
 enum Work {
     /// Passes or fails as one.
     Check(fn() -> Vec<Command>),
     Tidy,
-    /// The programs of the `matrix` tests.
-    Matrix,
-    /// Of three releases, read again.
-    Layouts,
+    /// Makes programs that the root suites run, or checks what was made of them.
+    Programs(fn() -> Result<()>),
     /// `cargo test` commands, counted by test.
     Tests(fn() -> Vec<Command>),
 }
@@ -47,9 +45,10 @@ const SUITES: &[Suite] = &[
     },
     Suite { name: "workloads", needs_root: false, work: Work::Check(|| vec![workloads::build("./...")]) },
     // Only the root suites run them; the first time they take minutes.
-    Suite { name: "matrix", needs_root: true, work: Work::Matrix },
+    Suite { name: "matrix", needs_root: true, work: Work::Programs(matrix::build) },
     // By the toolchains of the matrix.
-    Suite { name: "layouts", needs_root: true, work: Work::Layouts },
+    Suite { name: "layouts", needs_root: true, work: Work::Programs(layouts::check) },
+    Suite { name: "services", needs_root: true, work: Work::Programs(services::fetch) },
     Suite {
         name: "root",
         needs_root: true,
@@ -111,12 +110,8 @@ fn run(suite: &Suite) -> Result<(Count, String)> {
             violations.iter().for_each(|violation| println!("{violation}"));
             Ok((one(violations.is_empty()), format!("{} violations", violations.len())))
         }
-        Work::Matrix => {
-            matrix::build()?;
-            Ok((one(true), String::new()))
-        }
-        Work::Layouts => {
-            layouts::check()?;
+        Work::Programs(make) => {
+            make()?;
             Ok((one(true), String::new()))
         }
         Work::Tests(commands) => {

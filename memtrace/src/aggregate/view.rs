@@ -41,6 +41,7 @@ pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
         untracked_bytes: refaults.as_ref().map(|r| r.untracked_bytes),
         kept_bytes: returned.bytes.zip(refaulted_bytes).map(|(returned, back)| returned.saturating_sub(back)),
         lazy_bytes: process.lazy_bytes,
+        reinflated_bytes: reinflated_bytes(process).filter(|_| kind == SnapshotKind::Summary),
         effectiveness_ratio: returned.effectiveness_ratio,
         time_to_refault: refaults.as_ref().map(refault::time_to_refault),
         rss,
@@ -60,6 +61,12 @@ pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
     };
     out.notes = notes(&out, process);
     out
+}
+
+/// By how much what Go gave back is in memory again with huge pages.
+fn reinflated_bytes(process: &Process) -> Option<u64> {
+    let [start, end] = process.waterfalls.each_ref().map(|fall| fall.as_ref().map(|fall| fall.reinflated_bytes()));
+    Some(end?.saturating_sub(start?))
 }
 
 struct Returned {

@@ -1,7 +1,7 @@
 //! What /proc and the Go runtime say of one process, once.
 use crate::aggregate::ProcessInfo;
 use crate::event::{GoHeap, TargetId, TaskEvent};
-use crate::goruntime::{self, memory};
+use crate::goruntime::{Finder, NotRead, memory};
 use crate::procfs::process::{self, Incarnation, Stat};
 use crate::snapshot::GoBuild;
 
@@ -16,6 +16,8 @@ pub(super) struct Described {
     pub(super) counters: u64,
     /// Why a Go process's counters are not read.
     pub(super) refused: Option<String>,
+    /// Another look would say the same.
+    pub(super) is_settled: bool,
     /// Whose counters these are.
     incarnation: Option<Incarnation>,
 }
@@ -23,27 +25,30 @@ pub(super) struct Described {
 /// What execs meanwhile is described again, so often at most.
 const ATTEMPTS: usize = 3;
 
-pub(super) fn describe(pid: u32) -> Described {
-    let mut described = once(pid);
+pub(super) fn describe(finder: &mut Finder, pid: u32) -> Described {
+    let mut described = once(finder, pid);
     for _ in 1..ATTEMPTS {
         if described.is_still(pid) {
             break;
         }
-        described = once(pid);
+        described = once(finder, pid);
     }
     described
 }
 
-fn once(pid: u32) -> Described {
+fn once(finder: &mut Finder, pid: u32) -> Described {
     let incarnation = Incarnation::read(pid).ok();
-    let found = goruntime::find(pid).ok();
+    let found = finder.find(pid);
+    // It may load a Go library yet.
+    let is_settled = found.as_ref().is_ok_and(|go| go.is_settled);
     let (go, counters, refused) = match found {
-        Some(go) => {
+        Ok(go) => {
             let counters = go.located.as_ref().map_or(0, |located| located.counters_address());
             let build = GoBuild { version: go.build.version, read_by: go.located.map(|located| located.read_by) };
             (Some(build), counters, go.refused)
         }
-        None => (None, 0, None),
+        Err(NotRead::Refused(why)) => (None, 0, Some(why)),
+        Err(_) => (None, 0, None),
     };
     Described {
         comm: process::comm(pid).ok(),
@@ -52,6 +57,7 @@ fn once(pid: u32) -> Described {
         go,
         counters,
         refused,
+        is_settled,
         incarnation,
     }
 }

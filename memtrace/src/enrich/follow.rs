@@ -8,6 +8,7 @@ use crate::aggregate::ProcessInfo;
 use crate::aggregate::waterfall::Waterfall;
 use crate::decode::{self, Decoder};
 use crate::event::{ProcessSample, TargetId, TaskEvent, TaskWhat};
+use crate::goruntime::Finder;
 use crate::kernel::{Kernel, KernelError};
 use crate::procfs::{clock, process::Status, smaps::Rollup};
 use memtrace_common::target::flags;
@@ -15,6 +16,8 @@ use std::collections::{HashMap, HashSet};
 
 /// Chunks of the dead are swept at most this often.
 const SWEEP_NS: u64 = 1_000_000_000;
+/// Afterwards a process that is still not Go's, or cannot be read, stays so.
+const LOOKS_UNTIL_TICK: u32 = 1 << 8;
 
 /// What the follower tells the processing thread.
 #[derive(Clone, Debug)]
@@ -44,16 +47,18 @@ struct Known {
     sampled: bool,
     /// Its RSS was divided once.
     divided: bool,
+    ticks: u32,
 }
 
 impl Known {
     fn new(target: TargetId, described: Described) -> Self {
-        Self { target, described, uses_free: false, sampled: false, divided: false }
+        Self { target, described, uses_free: false, sampled: false, divided: false, ticks: 0 }
     }
 }
 
 pub struct Follower {
     kernel: Kernel,
+    finder: Finder,
     selector: Selector,
     decoder: Decoder,
     known: HashMap<u32, Known>,
@@ -74,6 +79,7 @@ impl Follower {
         let tracks_faults = kernel.fault_hook() != crate::host::plan::FaultHook::None;
         Self {
             kernel,
+            finder: Finder::default(),
             selector,
             decoder,
             known: HashMap::new(),
@@ -125,7 +131,7 @@ impl Follower {
     }
 
     fn add(&mut self, pid: u32, target_flags: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
-        let described = describe::describe(pid);
+        let described = describe::describe(&mut self.finder, pid);
         let target = self.kernel.add_target(pid, described.counters, target_flags)?;
         self.withdraw_stale(pid, target, &described)?;
         if let Err(why) = self.kernel.track_faults(pid, false) {
@@ -156,10 +162,41 @@ impl Follower {
 
     fn admit(&mut self, pid: u32, target: TargetId, described: Described, tell: &mut impl FnMut(News)) {
         tell(News::Process(described.info(target, pid)));
-        if let Some(why) = &described.refused {
-            tell(News::Note(format!("pid {pid}: Go heap not read: {why}")));
+        if described.is_settled {
+            tell_refusal(pid, &described, tell);
         }
         self.known.insert(pid, Known::new(target, described));
+    }
+
+    /// Looks again at one whose runtime was not there yet: at its 1st, 2nd, 4th, … tick.
+    fn settle(&mut self, pid: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+        let Some(known) = self.known.get_mut(&pid).filter(|k| !k.described.is_settled && k.described.comm.is_some())
+        else {
+            return Ok(());
+        };
+        known.ticks += 1;
+        if known.ticks > LOOKS_UNTIL_TICK || !known.ticks.is_power_of_two() {
+            return Ok(());
+        }
+        let (target, before) = (known.target, known.described.counters);
+        let described = describe::describe(&mut self.finder, pid);
+        if described.go.is_none() && described.refused.is_none() {
+            return Ok(());
+        }
+        let (counters, is_settled) = (described.counters, described.is_settled);
+        known.described = described;
+        tell(News::Process(known.described.info(target, pid)));
+        if is_settled {
+            tell_refusal(pid, &known.described, tell);
+        }
+        let described = known.described.clone();
+        if counters != before
+            && let Some(current) = self.kernel.target(pid)?.filter(|current| current.id == target)
+        {
+            self.kernel.set_go_counters(pid, target, counters, current.flags)?;
+            self.withdraw_stale(pid, target, &described)?;
+        }
+        Ok(())
     }
 
     /// A fork, exec, exit or kill of a target, in the order they came. True: the last named target is gone.
@@ -218,7 +255,7 @@ impl Follower {
             self.admit(pid, target, described, tell);
             return Ok(());
         };
-        let described = describe::describe(pid);
+        let described = describe::describe(&mut self.finder, pid);
         let flags_now = current.flags & !flags::PROVISIONAL;
         self.kernel.set_go_counters(pid, target, described.counters, flags_now)?;
         self.withdraw_stale(pid, target, &described)?;
@@ -244,6 +281,7 @@ impl Follower {
         let now = clock::monotonic_ns();
         let pids: Vec<u32> = self.known.keys().copied().collect();
         for pid in pids {
+            self.settle(pid, tell)?;
             self.sample_one(pid, now, tell);
             self.divide_first(pid, tell);
         }
@@ -302,6 +340,9 @@ impl Follower {
             self.sample_one(pid, now, tell);
             self.divide_last(pid, tell);
         }
+        for (pid, known) in self.known.iter().filter(|(_, known)| !known.described.is_settled) {
+            tell_refusal(*pid, &known.described, tell);
+        }
         self.kernel.detach();
         Ok(now)
     }
@@ -327,6 +368,12 @@ impl Follower {
     /// Counters of the programs; exact after [`Follower::stop`].
     pub fn counters(&self) -> Result<Vec<ProgramAccount>, FollowError> {
         Ok(self.kernel.counters()?)
+    }
+}
+
+fn tell_refusal(pid: u32, described: &Described, tell: &mut impl FnMut(News)) {
+    if let Some(why) = &described.refused {
+        tell(News::Note(format!("pid {pid}: Go heap not read: {why}")));
     }
 }
 

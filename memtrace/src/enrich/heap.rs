@@ -5,6 +5,7 @@ use crate::goruntime::mheap::Allocator;
 use crate::goruntime::pages::FreePages;
 use crate::goruntime::spans::{Classes, GO_PAGE_BYTES, Span, SpanState};
 use crate::goruntime::{Runtime, RuntimeError, Sample};
+use std::ops::Range;
 
 /// Spans kept one by one, 24 MiB of them. Of more, neighbours of a kind become one: then the free slots of a span may
 /// be taken for objects that its neighbour has in pages that are not resident.
@@ -59,17 +60,38 @@ impl Heap {
         Ok(Heap { sample, allocator, spans, free, metadata })
     }
 
-    /// By address and disjoint. A running target moves spans and pages between the readings: where two claim the same
-    /// memory the earlier start wins, and what of the other is behind its end.
-    pub(super) fn segments(&self) -> impl Iterator<Item = Segment> {
+    /// Where metadata is: by address, disjoint.
+    pub(super) fn metadata_ranges(&self) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for range in self.metadata.iter().map(|known| &known.range) {
+            match ranges.last_mut().filter(|last| range.start <= last.end) {
+                Some(last) => last.end = last.end.max(range.end),
+                None => ranges.push(range.clone()),
+            }
+        }
+        ranges
+    }
+
+    fn lists(&self) -> [Segments<'_>; 4] {
         let Heap { spans, free, metadata, .. } = self;
-        disjoint([
+        [
             Box::new(spans.iter().map(Held::segment)),
             Box::new(free.idle.iter().map(|range| Segment { range: range.clone(), what: What::Idle })),
             Box::new(free.released.iter().map(|range| Segment { range: range.clone(), what: What::Released })),
             Box::new(metadata.iter().map(|of| Segment { range: of.range.clone(), what: What::Metadata(kind(of)) })),
-        ])
+        ]
     }
+}
+
+/// Sorted by address.
+type Segments<'a> = Box<dyn Iterator<Item = Segment> + 'a>;
+
+/// Of the Go heap and of malloc, by address and disjoint. A running target moves spans and pages between the readings:
+/// where two claim the same memory the earlier start wins, and what of the other is behind its end.
+pub(super) fn segments<'a>(heap: Option<&'a Heap>, malloc: &'a [Segment]) -> impl Iterator<Item = Segment> + 'a {
+    let mut lists: Vec<Segments<'a>> = heap.into_iter().flat_map(Heap::lists).collect();
+    lists.push(Box::new(malloc.iter().cloned()));
+    disjoint(lists)
 }
 
 /// Adds to the list; a full one is first made shorter. Whether that was possible.
@@ -85,8 +107,8 @@ fn keep(spans: &mut Vec<Held>, span: Held, max: usize) -> bool {
 }
 
 /// Joins sorted lists; of equal starts the earlier list's comes first.
-fn disjoint<'a>(lists: [Box<dyn Iterator<Item = Segment> + 'a>; 4]) -> impl Iterator<Item = Segment> {
-    let mut lists = lists.map(Iterator::peekable);
+fn disjoint<'a>(lists: Vec<Segments<'a>>) -> impl Iterator<Item = Segment> + 'a {
+    let mut lists: Vec<_> = lists.into_iter().map(Iterator::peekable).collect();
     let mut end = 0;
     std::iter::from_fn(move || {
         loop {
@@ -158,8 +180,6 @@ fn kind(known: &MetadataRange) -> Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ops::Range;
-
     const BASE: u64 = 1 << 40;
 
     fn objects(first: u64, pages: u32, free: u32) -> Held {
@@ -181,14 +201,18 @@ mod tests {
 
     #[test]
     fn what_two_lists_claim_is_the_earlier_starts() {
-        let of = |list: &[Range<u64>], what| -> Box<dyn Iterator<Item = Segment>> {
-            Box::new(list.iter().map(|range| Segment { range: range.clone(), what }).collect::<Vec<_>>().into_iter())
+        let of = |list: &[(u64, u64)], what| -> Segments<'_> {
+            let segments: Vec<_> = list.iter().map(|(start, end)| Segment { range: *start..*end, what }).collect();
+            Box::new(segments.into_iter())
         };
         let stacks = What::Stacks { used: 1 };
-        let lists = [of(&[0..4, 10..20], stacks), of(&[4..8, 12..14], What::Idle), of(&[16..24], What::Released)];
-        let [first, second, third] = lists;
-        let found: Vec<_> =
-            disjoint([first, second, third, of(&[0..2], What::Idle)]).map(|s| (s.range, s.what)).collect();
+        let lists = vec![
+            of(&[(0, 4), (10, 20)], stacks),
+            of(&[(4, 8), (12, 14)], What::Idle),
+            of(&[(16, 24)], What::Released),
+            of(&[(0, 2)], What::Idle),
+        ];
+        let found: Vec<_> = disjoint(lists).map(|s| (s.range, s.what)).collect();
         assert_eq!(found, [(0..4, stacks), (4..8, What::Idle), (10..20, stacks), (20..24, What::Released)]);
     }
 }

@@ -2,6 +2,7 @@
 mod describe;
 mod follow;
 mod heap;
+mod malloc;
 pub mod profiles;
 mod select;
 pub mod waterfall;

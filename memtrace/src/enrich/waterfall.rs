@@ -1,6 +1,7 @@
 //! One look at all of a process's RSS.
-use super::heap::Heap;
-use crate::aggregate::waterfall::{Context, FreeSlots, Process, Tally, Waterfall};
+use super::heap::{Heap, segments};
+use super::malloc;
+use crate::aggregate::waterfall::{Context, FreeSlots, Process, Tally, Waterfall, own_mappings_of_malloc};
 use crate::goruntime::mheap::Allocator;
 use crate::goruntime::spans::SizeClass;
 use crate::goruntime::{self, GoBuild, NotRead, Runtime, Sample};
@@ -79,7 +80,9 @@ impl Look {
             free_slots: heap.as_ref().map(|heap| free_slots(&heap.allocator)).unwrap_or_default(),
             cached_stack_bytes: heap.as_ref().map_or(0, |heap| cached_stack_bytes(&heap.allocator)),
         };
-        let segments = heap.iter().flat_map(Heap::segments);
+        let known = heap.as_ref().map(Heap::metadata_ranges).unwrap_or_default();
+        let blocks = malloc::blocks(pid, pagemap, own_mappings_of_malloc(&smaps, &process), &known);
+        let segments = segments(heap.as_ref(), &blocks);
         let tally = Tally::new(&smaps, &process, segments, &context, ::procfs::page_size());
         let waterfall = tally.run(&context, |range, on_run| pagemap.scan(range, on_run))?;
         let after = Status::read(pid).ok();

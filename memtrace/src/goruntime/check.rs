@@ -38,7 +38,7 @@ impl<M: ReadMemory> Runtime<M> {
         let (spans, caches) = (fixalloc(layout.mheap.spanalloc), fixalloc(layout.mheap.cachealloc));
         let (span_bytes, cache_bytes) =
             (word(at(spans, layout.fixalloc.size))?, word(at(caches, layout.fixalloc.size))?);
-        let (all_ps, all_gs) = (slice(globals.allp)?, slice(globals.allgs)?);
+        let all_gs = slice(globals.allgs)?;
         // The goroutine of main is made when all else is set up.
         if all_gs.1 == 0 {
             return Err(RuntimeError::NotStarted);
@@ -46,19 +46,13 @@ impl<M: ReadMemory> Runtime<M> {
         same("the size of a span", span_bytes, layout.mspan.bytes.into())?;
         same("the size of a P's cache", cache_bytes, layout.mcache.bytes.into())?;
         let caches_bytes = word(at(caches, layout.fixalloc.inuse))?;
-        // After GOMAXPROCS was lowered the caches of the Ps beyond are gone, the Ps are not.
-        if caches_bytes.checked_rem(cache_bytes) != Some(0)
-            || caches_bytes > all_ps.1.saturating_add(1).saturating_mul(cache_bytes)
-        {
-            return Err(implausible("memory of P's caches is not a cache for each P"));
-        }
 
         let ps = self.ps()?;
         for (index, id) in self.of_each(&ps, layout.p.id, 4)?.chunks_exact(4).enumerate() {
             same("the id of a P", Bytes(id).u32(0)?.into(), index as u64)?;
         }
         self.goroutine_ids(all_gs)?;
-        self.span_caches(&ps)?;
+        self.span_caches(&ps, caches_bytes)?;
 
         let all_spans = slice(at(globals.mheap, layout.mheap.allspans))?;
         let first = word(all_spans.0)?;
@@ -93,9 +87,10 @@ impl<M: ReadMemory> Runtime<M> {
         Ok(())
     }
 
-    /// A P's cache has a span for every class, be it the empty one.
-    fn span_caches(&self, ps: &[u64]) -> Result<(), RuntimeError> {
+    /// The Ps have all caches that there are; each has a span for every class, be it the empty one.
+    fn span_caches(&self, ps: &[u64], caches_bytes: u64) -> Result<(), RuntimeError> {
         let caches: Vec<u64> = self.caches(ps)?.into_iter().filter(|cache| *cache != 0).collect();
+        same("memory of P's caches", caches_bytes, caches.len() as u64 * u64::from(self.layout.mcache.bytes))?;
         if words(&self.of_each(&caches, self.layout.mcache.alloc, 8 * SPAN_CLASSES)?).any(|span| span == 0) {
             return Err(implausible("a P's cache has no span of some class: not the layout of this Go version"));
         }

@@ -64,11 +64,10 @@ impl Finder {
             Err(NotRead::NotGo) => self.library(tgid)?,
             other => other?,
         };
-        let build = file.build.clone();
-        let located = file.located.clone().and_then(|located| moved(tgid, located, load_bias));
-        Ok(match located {
-            Ok(located) => GoProcess { build, load_bias, located: Some(located), refused: None },
-            Err(reason) => GoProcess { build, load_bias, located: None, refused: Some(reason) },
+        let found = GoProcess { build: file.build.clone(), load_bias, located: None, refused: None, is_settled: true };
+        Ok(match file.located.clone() {
+            Err(reason) => GoProcess { refused: Some(reason), ..found },
+            Ok(located) => moved(tgid, located, found),
         })
     }
 
@@ -121,14 +120,17 @@ fn key_of(metadata: &fs::Metadata) -> Key {
     (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
-/// Absolute addresses, seen to hold what they should. `Err`: why they cannot be right.
-fn moved(tgid: u32, located: Located, load_bias: i64) -> Result<Located, String> {
-    let globals = located.globals.moved(load_bias).ok_or("address overflow")?;
+/// With absolute addresses, if they hold what they should.
+fn moved(tgid: u32, located: Located, found: GoProcess) -> GoProcess {
+    let Some(globals) = located.globals.moved(found.load_bias) else {
+        return GoProcess { refused: Some("address overflow".to_owned()), ..found };
+    };
     let located = Located { globals, ..located };
     match Runtime::of(located.clone(), ProcessMemory { tgid }).validate() {
-        // Just started: the layout is that of its version, and nothing speaks against it yet.
-        Ok(()) | Err(RuntimeError::NotStarted) => Ok(located),
-        Err(error) => Err(error.to_string()),
+        Ok(()) => GoProcess { located: Some(located), ..found },
+        // The layout is that of its version, and nothing speaks against it yet.
+        Err(RuntimeError::NotStarted) => GoProcess { located: Some(located), is_settled: false, ..found },
+        Err(error) => GoProcess { refused: Some(error.to_string()), is_settled: false, ..found },
     }
 }
 
@@ -144,7 +146,7 @@ fn load_bias(tgid: u32, image: &Image) -> Result<i64, NotRead> {
         .chunks_exact(16)
         .find(|pair| word(&pair[..8]) == libc::AT_ENTRY)
         .map(|pair| word(&pair[8..]))
-        .ok_or_else(|| refused("no entry point in the auxiliary vector"))?;
+        .ok_or_else(|| refused("its program is only just being loaded"))?;
     let bias = entry.wrapping_sub(image.entry).cast_signed();
     if bias % 4096 != 0 {
         return Err(refused("the running image is not the file it was started from"));

@@ -89,6 +89,7 @@ pub fn spans(bytes: &[u8]) {
         let _ = runtime.spans().map(|spans| spans.classes());
         let _ = runtime.free_pages().map(|free| (free.idle_bytes(), free.released_bytes()));
         let _ = runtime.metadata();
+        let _ = (runtime.mheap(), runtime.p_caches());
     };
     let _ = attached(bytes, walk);
 }
@@ -146,7 +147,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    const TARGETS: &[(&str, fn(&[u8]))] = &[
+    type Target = fn(&[u8]);
+    const TARGETS: &[(&str, Target)] = &[
         ("buildinfo", buildinfo),
         ("dwarf", dwarf),
         ("elf", executable),
@@ -198,6 +200,8 @@ mod tests {
                 assert!(runtime.spans().unwrap().spans.len() > 10, "{release}");
                 assert!(!runtime.free_pages().unwrap().arenas.is_empty(), "{release}");
                 assert!(runtime.metadata().unwrap().len() > 10, "{release}");
+                assert!(runtime.mheap().unwrap().spans > 10, "{release}");
+                assert!(runtime.p_caches().unwrap().iter().any(|cache| cache.spans > 0), "{release}");
             });
             let rest = attached(&corpus(&format!("goroutines/{release}")), |runtime| {
                 runtime.validate().unwrap();

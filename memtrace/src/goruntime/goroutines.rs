@@ -76,7 +76,7 @@ pub struct Goroutines {
     pub kinds: HashMap<GoroutineKind, GoroutineCount>,
     /// One in so many was looked at; 1: all.
     pub one_in: u64,
-    /// Of more than [`KINDS_MAX`] kinds.
+    /// Of kinds beyond the 16384 that are told apart.
     pub other: GoroutineCount,
     /// Left to be used again.
     pub dead: u64,
@@ -91,7 +91,7 @@ enum Parsed {
 }
 
 impl<M: ReadMemory> Runtime<M> {
-    /// All goroutines, those of the runtime itself too; at most [`GOROUTINES_MAX`] are looked at. Memory: 2 MiB, and the
+    /// All goroutines, those of the runtime itself too; at most [`GOROUTINES_MAX`] are looked at. Memory: 4 MiB, and the
     /// kinds.
     pub fn goroutines(&self) -> Result<Goroutines, RuntimeError> {
         let (list, length) = self.slice(self.globals.allgs)?;
@@ -103,8 +103,9 @@ impl<M: ReadMemory> Runtime<M> {
         let g = &self.layout.g;
         let stack_end = g.stack.saturating_add(16);
         let ends = [stack_end, g.atomicstatus + 4, g.waitreason + 1, g.waitsince + 8, g.startpc + 8, g.gopc + 8];
-        let window = ends.into_iter().max().unwrap_or(0).min(g.bytes) as usize;
+        let window = ends.into_iter().max().unwrap_or(0).min(g.bytes).into();
         let mut from = 0;
+        let mut buffer = Vec::new();
         while from < length {
             let places = (from..length).step_by(one_in as usize).take(BATCH);
             let addresses: Vec<u64> = places.map(|index| list.saturating_add(8 * index)).collect();
@@ -117,13 +118,16 @@ impl<M: ReadMemory> Runtime<M> {
                 gather(&self.memory, &addresses, 8)?
             };
             let goroutines: Vec<u64> = words(&pointers).filter(|g| *g != 0).collect();
-            for bytes in gather(&self.memory, &goroutines, window)?.chunks_exact(window.max(1)) {
-                match self.parse_goroutine(Bytes(bytes))? {
+            // Those made one after the other are neighbours, on pages that are theirs.
+            let gap = 2 * u64::from(g.bytes) - window;
+            self.read_near(&goroutines, window, gap, &mut buffer, |bytes| {
+                match self.parse_goroutine(bytes)? {
                     Parsed::Dead => found.dead += 1,
                     Parsed::Damaged => found.damaged += 1,
                     Parsed::Goroutine(kind, stack_bytes, since) => found.add(kind, stack_bytes, since),
                 }
-            }
+                Ok(true)
+            })?;
         }
         Ok(found)
     }

@@ -53,6 +53,8 @@ pub struct GoProcess {
     pub located: Option<Located>,
     /// Why the runtime of this Go process is not read.
     pub refused: Option<String>,
+    /// Another look will say the same. False: it has only just started, or did not hold still.
+    pub is_settled: bool,
 }
 
 /// What the linker wrote into a Go executable.

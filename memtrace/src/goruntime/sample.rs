@@ -22,6 +22,9 @@ pub struct Sample {
     pub memstats: MemStats,
     /// HeapAlloc as `runtime/metrics` and so Prometheus' client_golang see it: without what the spans cached by Ps hold.
     pub heap_alloc_uncorrected: u64,
+    /// Mallocs and Frees as they see them.
+    pub mallocs_uncorrected: u64,
+    pub frees_uncorrected: u64,
     /// Live heap after the last collection (`gcController.heapMarked`).
     pub heap_marked: u64,
     /// The pacer's estimate of the live heap, too high by design.
@@ -189,6 +192,8 @@ impl Sampler {
         let Rest { gc_phase, scavenger, num_goroutine, threads } = best.sample;
         Ok(Sample {
             heap_alloc_uncorrected: bare.heap_alloc,
+            mallocs_uncorrected: bare.mallocs,
+            frees_uncorrected: bare.frees,
             memstats,
             heap_marked: gc.heap_marked,
             heap_live: gc.heap_live,

@@ -201,7 +201,8 @@ impl<M: ReadMemory> Runtime<M> {
             from += count;
             // In the order in which they were allocated: most have the next one right behind them (Go mheap.go, recordspan).
             let addresses: Vec<u64> = words(&buffer).collect();
-            let stopped = self.read_spans(&addresses, &mut buffer, |bytes| {
+            let span_bytes = u64::from(self.layout.mspan.bytes);
+            let stopped = self.read_near(&addresses, span_bytes, GAP_BYTES, &mut buffer, |bytes| {
                 match self.parse(bytes, sweepgen)? {
                     Parsed::Dead => dead += 1,
                     Parsed::Damaged => damaged += 1,
@@ -216,17 +217,19 @@ impl<M: ReadMemory> Runtime<M> {
         Ok((dead, damaged))
     }
 
-    /// The structures at the addresses, in as few pieces as each has its neighbour behind it. Whether `visit` said to stop.
-    fn read_spans(
+    /// `bytes` of each of the structures at the addresses, in as few pieces as each has the next one behind it with less
+    /// than `gap` between. Whether `visit` said to stop.
+    pub(super) fn read_near(
         &self,
         addresses: &[u64],
+        bytes: u64,
+        gap: u64,
         buffer: &mut Vec<u8>,
         mut visit: impl FnMut(Bytes<'_>) -> Result<bool, RuntimeError>,
     ) -> Result<bool, RuntimeError> {
-        let span_bytes = u64::from(self.layout.mspan.bytes);
-        let near = |a: &u64, b: &u64| b.checked_sub(*a).is_some_and(|gap| gap < span_bytes.saturating_add(GAP_BYTES));
+        let near = |a: &u64, b: &u64| b.checked_sub(*a).is_some_and(|away| away < bytes.saturating_add(gap));
         let runs: Vec<&[u64]> = addresses.chunk_by(near).collect();
-        let sizes: Vec<usize> = runs.iter().map(|run| extent(run, span_bytes)).collect();
+        let sizes: Vec<usize> = runs.iter().map(|run| extent(run, bytes)).collect();
         buffer.resize(sizes.iter().sum(), 0);
         let mut pieces = Vec::with_capacity(runs.len());
         let mut rest = buffer.as_mut_slice();
@@ -294,6 +297,6 @@ impl<M: ReadMemory> Runtime<M> {
 }
 
 /// Bytes from the first structure of a run to the end of its last.
-fn extent(run: &[u64], span_bytes: u64) -> usize {
-    run.first().zip(run.last()).map_or(0, |(first, last)| (last - first + span_bytes) as usize)
+fn extent(run: &[u64], bytes: u64) -> usize {
+    run.first().zip(run.last()).map_or(0, |(first, last)| (last - first + bytes) as usize)
 }

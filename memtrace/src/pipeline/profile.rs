@@ -95,5 +95,7 @@ fn look(view: &ProfileView) -> Result<ProfileReport, Error> {
 
 fn title(report: &ProfileReport, index: usize) -> String {
     let name = report.profile.types.get(index).map_or("", |of| of.name.as_str());
-    format!("{name} of {}/{}", report.pid, report.comm.as_deref().unwrap_or("?"))
+    let comm = report.comm.as_deref().unwrap_or("?");
+    let since = report.since.as_ref().map(|file| format!(", what grew since {file}")).unwrap_or_default();
+    format!("{name} of {}/{comm}{since}", report.pid)
 }

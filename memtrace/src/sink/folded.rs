@@ -8,14 +8,22 @@ pub fn write_folded(out: &mut dyn Write, profile: &Profile, index: usize) -> io:
     lines(profile, index).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
-/// `title`: what it is a profile of.
+/// `title`: what it is a profile of. Of a difference only what grew has a width.
 pub fn write_svg(out: &mut dyn Write, profile: &Profile, index: usize, title: &str) -> io::Result<()> {
     let mut options = inferno::flamegraph::Options::default();
     options.title = title.to_owned();
     options.count_name = profile.types.get(index).map(|of| of.unit.clone()).unwrap_or_default();
     let lines = lines(profile, index);
-    inferno::flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), out)
-        .map_err(|error| io::Error::other(error.to_string()))
+    let has_grown = |line: &&str| line.rsplit(' ').next().is_some_and(|value| !value.starts_with('-'));
+    let lines = lines.iter().map(String::as_str).filter(has_grown);
+    // Whole before it is written: the library hides what goes wrong with the output.
+    let mut svg = Vec::new();
+    let drawn = inferno::flamegraph::from_lines(&mut options, lines, &mut svg);
+    // Of nothing it draws a picture that says so, and fails.
+    if svg.is_empty() {
+        drawn.map_err(|error| io::Error::other(error.to_string()))?;
+    }
+    out.write_all(&svg)
 }
 
 fn lines(profile: &Profile, index: usize) -> Vec<String> {
@@ -89,5 +97,20 @@ mod tests {
         write_svg(&mut out, &profile(), 0, "goroutines of 1").unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("<?xml") && text.contains("main.f:?1") && text.contains("goroutines of 1"));
+    }
+
+    #[test]
+    fn a_flame_graph_of_what_shrank_or_of_nothing_is_drawn_too() {
+        let mut shrunk = profile();
+        shrunk.samples[0].values = vec![-7];
+        shrunk.samples[1].values = vec![3];
+        for samples in [shrunk.samples, Vec::new()] {
+            let mut out = Vec::new();
+            let has_grown = !samples.is_empty();
+            write_svg(&mut out, &Profile { samples, ..profile() }, 0, "difference").unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.ends_with("</svg>") || text.ends_with("</svg>\n"), "{text}");
+            assert_eq!((text.contains("main.g"), text.contains("main.f")), (has_grown, false));
+        }
     }
 }

@@ -90,7 +90,7 @@ fn new_look(words: &[&str]) -> Result<Look> {
         ["spans", pid] => {
             let runtime = Runtime::attach(pid.parse()?)?;
             Box::new(move || {
-                runtime.spans()?;
+                runtime.walk_spans(|_| true)?;
                 Ok(())
             })
         }

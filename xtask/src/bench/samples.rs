@@ -40,8 +40,12 @@ impl Samples {
     }
 
     fn over(&self, measure: &'static str, setup: &'static str, of: impl Fn(u32) -> Option<f64>) -> Option<Spread> {
-        let repetitions = self.values.get(&(measure, setup))?.keys();
-        Spread::of(&repetitions.filter_map(|r| of(*r)).collect::<Vec<_>>())
+        Spread::of(&self.each(measure, setup, of))
+    }
+
+    fn each(&self, measure: &'static str, setup: &'static str, of: impl Fn(u32) -> Option<f64>) -> Vec<f64> {
+        let repetitions = self.values.get(&(measure, setup)).into_iter().flat_map(BTreeMap::keys);
+        repetitions.filter_map(|r| of(*r)).collect()
     }
 
     pub(super) fn plain(&self, measure: &'static str, setup: &'static str) -> Option<Spread> {
@@ -55,7 +59,12 @@ impl Samples {
 
     /// What `setup` adds to `than`, in shares of `than`.
     pub(super) fn share(&self, measure: &'static str, setup: &'static str, than: &'static str) -> Option<Spread> {
-        self.over(measure, setup, |r| Some(self.at(measure, setup, r)? / self.at(measure, than, r)? - 1.0))
+        Spread::of(&self.shares(measure, setup, than))
+    }
+
+    /// The same, of each repetition.
+    pub(super) fn shares(&self, measure: &'static str, setup: &'static str, than: &'static str) -> Vec<f64> {
+        self.each(measure, setup, |r| Some(self.at(measure, setup, r)? / self.at(measure, than, r)? - 1.0))
     }
 
     /// What `setup` adds to `base`, in multiples of what `unit` adds to it.

@@ -1,11 +1,12 @@
 //! One line on what changes a bucket, for this kernel and Go version.
 use super::{Context, FreeSlots};
 
-/// Below this share of RSS there is nothing to gain.
+/// Below this share of RSS, and below so many bytes, there is nothing to gain.
 const WORTH: f64 = 0.01;
+const WORTH_BYTES: u64 = 1 << 20;
 
 pub(super) fn of(bucket: &str, bytes: u64, rss_bytes: u64, context: &Context) -> Option<String> {
-    if (bytes as f64) < rss_bytes as f64 * WORTH {
+    if bytes < WORTH_BYTES || (bytes as f64) < rss_bytes as f64 * WORTH {
         return None;
     }
     match bucket {

@@ -144,7 +144,7 @@ buckets! {
     Shared "shared_memory" "shared memory" None,
         "smaps: mappings of shmem";
     Malloc "cgo_malloc_heaps" "cgo and malloc heaps" None,
-        "smaps: [heap], and 64 MiB arenas near the C library";
+        "smaps: [heap], and 64 MiB arenas near the C library; mappings that malloc has written its header into";
     ThreadStacks "thread_stacks" "thread stacks" None,
         "smaps: [stack], and mappings behind a guard near the C library";
     Anonymous "other_anonymous" "other anonymous mappings" None,

@@ -1,5 +1,5 @@
 //! What a mapping is, by what the kernel says of it.
-use crate::procfs::vmas::{FileId, Vma};
+use crate::procfs::vmas::{FileId, Smaps, Vma};
 use std::ops::Range;
 
 /// glibc's HEAP_MAX_SIZE: thread arenas start at multiples of it (malloc/arena.c).
@@ -77,6 +77,12 @@ impl<'a> Kinds<'a> {
         }
     }
 
+    /// A large block of malloc looks like any other mapping.
+    fn may_be_malloc(&self, index: usize, vma: &Vma) -> bool {
+        let is_plain = vma.name.is_empty() && vma.readable && vma.writable && vma.sizes.rss > 0 && !vma.hugetlb;
+        is_plain && self.is_near_libc(vma) && self.of(index) == Kind::Anonymous
+    }
+
     fn is_near_libc(&self, vma: &Vma) -> bool {
         self.libc.as_ref().is_some_and(|libc| libc.start.abs_diff(vma.range.start) < NEAR_BYTES)
     }
@@ -86,6 +92,12 @@ impl<'a> Kinds<'a> {
         let own = ["/memfd:", "/SYSV", "/dev/zero (deleted)", "/anon_hugepage"];
         self.tmpfs.contains(&file.device) || (file.device.0 == 0 && own.iter().any(|n| vma.name.starts_with(n)))
     }
+}
+
+/// Mappings that may start with a block of the C library's malloc: only what malloc has written there tells.
+pub fn own_mappings_of_malloc<'a>(smaps: &'a Smaps, process: &'a Process) -> impl Iterator<Item = &'a Vma> {
+    let kinds = Kinds::new(&smaps.vmas, process);
+    smaps.vmas.iter().enumerate().filter(move |(index, vma)| kinds.may_be_malloc(*index, vma)).map(|(_, vma)| vma)
 }
 
 fn binary(vma: &Vma) -> Kind {

@@ -8,7 +8,7 @@ mod tally;
 mod tests;
 
 pub use bucket::{Bucket, Reclaimer};
-pub use kind::Process;
+pub use kind::{Process, own_mappings_of_malloc};
 pub use tally::Tally;
 
 use crate::host::facts::Thp;
@@ -44,6 +44,8 @@ pub enum What {
     Released,
     /// The runtime's own data.
     Metadata(Metadata),
+    /// Not Go's: a block of the C library's malloc.
+    Malloc,
 }
 
 /// What the runtime keeps beside objects and stacks.
@@ -110,6 +112,11 @@ pub struct Waterfall {
 impl Waterfall {
     pub fn bytes(&self, name: &str) -> u64 {
         self.buckets.iter().find(|b| b.name == name).map_or(0, |b| b.bytes)
+    }
+
+    /// Given back by Go, and in memory again with the huge page around it.
+    pub fn reinflated_bytes(&self) -> u64 {
+        self.bytes("released_thp_reinflation")
     }
 
     pub fn share(&self, bytes: u64) -> f64 {

@@ -132,7 +132,7 @@ impl<'a, I: Iterator<Item = Segment>> Tally<'a, I> {
     fn close_segments(&mut self, address: u64) {
         while let Some(segment) = self.segments.next_if(|s| s.range.end <= address) {
             let resident = std::mem::take(&mut self.resident);
-            self.has_heap |= !matches!(segment.what, What::Metadata(_));
+            self.has_heap |= is_heap(&segment);
             self.book_segment(segment.what, resident);
         }
     }
@@ -156,6 +156,7 @@ impl<'a, I: Iterator<Item = Segment>> Tally<'a, I> {
             }
             What::Idle => self.books.add(Slot::Idle, resident),
             What::Metadata(kind) => self.books.add(metadata(kind), resident),
+            What::Malloc => self.books.add(Slot::Malloc, resident),
             // Booked with its mapping, where the causes are known.
             What::Released => {}
         }
@@ -185,7 +186,7 @@ impl<'a, I: Iterator<Item = Segment>> Tally<'a, I> {
 
     /// Whether there is more than metadata in the mapping, all of which has been seen.
     fn has_heap(&mut self, vma: &Vma) -> bool {
-        let straddles = |s: &Segment| s.range.start < vma.range.end && !matches!(s.what, What::Metadata(_));
+        let straddles = |s: &Segment| s.range.start < vma.range.end && is_heap(s);
         self.has_heap || self.segments.peek().is_some_and(straddles)
     }
 
@@ -257,6 +258,10 @@ impl<'a, I: Iterator<Item = Segment>> Tally<'a, I> {
             anonymous: self.anonymous,
         }
     }
+}
+
+fn is_heap(segment: &Segment) -> bool {
+    !matches!(segment.what, What::Metadata(_) | What::Malloc)
 }
 
 fn metadata(kind: Metadata) -> Slot {

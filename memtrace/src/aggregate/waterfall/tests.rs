@@ -151,18 +151,28 @@ fn mappings_are_named_by_the_kernels_word() {
 }
 
 #[test]
+fn a_block_of_mallocs_is_no_unknown_part_of_a_heap() {
+    let segments = [segment(0, 4, What::Malloc)];
+    let area = vma(HEAP..HEAP + 8 * PAGE, "rw", 0, "", rss(8));
+    let fall = fall(vec![area], &segments, &[(0, 8, false)], &Context::default());
+    assert_eq!((fall.bytes("cgo_malloc_heaps"), fall.bytes("other_anonymous")), (4 * PAGE, 4 * PAGE));
+    assert_eq!(fall.unknown_bytes, 0);
+}
+
+#[test]
 fn advice_knows_the_host_and_the_go_version() {
-    let segments = [segment(0, 8, What::Released)];
-    let heap = vma(HEAP..HEAP + 8 * PAGE, "rw", 0, "", rss(8));
-    let of = |go: &str| {
+    let segments = [segment(0, 512, What::Released)];
+    let heap = vma(HEAP..HEAP + 512 * PAGE, "rw", 0, "", rss(512));
+    let advice = |go: &str, pages: u64| {
         let go_version = Some(go.to_owned());
         let context = Context { go_version, thp: thp("always"), release: "6.1".to_owned(), ..Context::default() };
-        let fall = fall(vec![heap.clone()], &segments, &[(0, 8, true)], &context);
-        fall.buckets[0].advice.clone().unwrap()
+        fall(vec![heap.clone()], &segments, &[(0, pages, true)], &context).buckets[0].advice.clone()
     };
+    let of = |go: &str| advice(go, 512).unwrap();
     assert!(of("go1.21.6").contains("disablethp=1") && of("go1.26.6 X:nogreenteagc").contains("disablethp=1"));
     assert!(!of("go1.21.5").contains("disablethp") && of("go1.19.8").contains("PR_SET_THP_DISABLE"));
     assert!(of("go1.19.8").contains("max_ptes_none 511 on kernel 6.1"));
+    assert_eq!(advice("go1.26.6", 8), None, "too little to act on");
 }
 
 #[test]

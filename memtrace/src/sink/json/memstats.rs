@@ -38,8 +38,10 @@ pub(super) struct MemStats<'a> {
     enable_gc: bool,
     debug_gc: bool,
     by_size: Vec<BySize>,
-    /// As runtime/metrics and client_golang see HeapAlloc.
+    /// As runtime/metrics and client_golang see HeapAlloc, Mallocs and Frees.
     heap_alloc_uncorrected: u64,
+    mallocs_uncorrected: u64,
+    frees_uncorrected: u64,
     mapped_ready: u64,
     heap_marked: u64,
     heap_live: u64,
@@ -111,6 +113,8 @@ impl<'a> From<&'a Sample> for MemStats<'a> {
             debug_gc: m.debug_gc,
             by_size: m.by_size.iter().map(|b| BySize { size: b.size, mallocs: b.mallocs, frees: b.frees }).collect(),
             heap_alloc_uncorrected: sample.heap_alloc_uncorrected,
+            mallocs_uncorrected: sample.mallocs_uncorrected,
+            frees_uncorrected: sample.frees_uncorrected,
             mapped_ready: sample.mapped_ready,
             heap_marked: sample.heap_marked,
             heap_live: sample.heap_live,

@@ -2,6 +2,7 @@
 use super::allocator::write_allocator;
 use super::style::Style;
 use super::units::{clean, clean_path, maybe, percent, size};
+use crate::aggregate::waterfall::Waterfall;
 use crate::cgroup::Account;
 use crate::config::Explain;
 use crate::goruntime::Sample;
@@ -22,31 +23,20 @@ pub fn write_explain(out: &mut dyn Write, e: &Explanation, view: Explain, style:
     let fall = &e.waterfall;
     writeln!(out, "{}", style.bold(&format!("{}/{comm}   {version}", e.pid)))?;
     writeln!(out, "{}", style.dim(&exe))?;
-    let counted = maybe(e.status_rss_bytes[1]);
-    writeln!(out, "RSS {} (status {counted}, moved {})", size(fall.rss_bytes), size(e.moved_bytes()))?;
-    writeln!(out)?;
-    let unknown = ("unknown", fall.unknown_bytes, None, None, "what none of the others claims");
-    let named = fall.buckets.iter().map(|b| (b.title, b.bytes, b.reclaimable_by, b.advice.as_deref(), b.evidence));
-    for (title, bytes, by, advice, evidence) in named.chain([unknown]) {
-        let share = fall.share(bytes);
-        let bar = "█".repeat((share * BAR as f64).round() as usize);
-        let by = by.map_or("", |by| by.as_str());
-        let row = format!("{title:<28} {:>9} {:>7}  {by:<6}  {bar}", size(bytes), percent(share));
-        writeln!(out, "{}", row.trim_end())?;
-        if view.evidence {
-            wrapped(out, "    from ", evidence, |line| style.dim(line))?;
-        }
-        if let Some(advice) = advice {
-            wrapped(out, "    → ", advice, |line| style.dim(line))?;
-        }
-    }
+    let moved = match e.moved_bytes() {
+        0 => String::new(),
+        bytes => format!(" (moved by {} while it was looked at)", size(bytes)),
+    };
+    writeln!(out, "RSS {}{moved}\n", size(fall.rss_bytes))?;
+    buckets(out, fall, view, style)?;
     if fall.swapped_bytes > 0 {
         writeln!(out, "\nbeside RSS: {} swapped out", size(fall.swapped_bytes))?;
     }
-    if !fall.anonymous.is_empty() {
+    let large: Vec<_> = fall.anonymous.iter().filter(|a| is_large(fall, a.bytes)).collect();
+    if !large.is_empty() {
         writeln!(out, "\nlargest other anonymous mappings")?;
     }
-    for a in &fall.anonymous {
+    for a in large {
         let name = clean(a.creator.as_deref().unwrap_or(&a.name), 50);
         let row = format!("{:>9}  {:#x}-{:#x}  {name}", size(a.bytes), a.range.start, a.range.end);
         writeln!(out, "{}", row.trim_end())?;
@@ -54,6 +44,31 @@ pub fn write_explain(out: &mut dyn Write, e: &Explanation, view: Explain, style:
     e.sample.as_ref().map_or(Ok(()), |sample| runtime(out, sample))?;
     e.allocator.as_ref().filter(|_| view.spans).map_or(Ok(()), |allocator| write_allocator(out, allocator))?;
     e.cgroup.as_ref().map_or(Ok(()), |account| cgroup(out, account))
+}
+
+fn buckets(out: &mut dyn Write, fall: &Waterfall, view: Explain, style: Style) -> io::Result<()> {
+    let head = format!("{:<28} {:>9} {:>7}  {}", "where it is", "bytes", "share", "given back by");
+    writeln!(out, "{}", style.dim(&head))?;
+    for b in &fall.buckets {
+        row(out, fall, b.title, b.bytes, b.reclaimable_by.map_or("", |by| by.as_str()))?;
+        if view.evidence {
+            wrapped(out, "    from ", b.evidence, |line| style.dim(line))?;
+        }
+        b.advice.as_ref().map_or(Ok(()), |advice| wrapped(out, "    → ", advice, |line| style.dim(line)))?;
+    }
+    row(out, fall, "unknown", fall.unknown_bytes, "")
+}
+
+fn row(out: &mut dyn Write, fall: &Waterfall, title: &str, bytes: u64, by: &str) -> io::Result<()> {
+    let share = fall.share(bytes);
+    let bar = "█".repeat((share * BAR as f64).round() as usize);
+    let row = format!("{title:<28} {:>9} {:>7}  {by:<6}  {bar}", size(bytes), percent(share));
+    writeln!(out, "{}", row.trim_end())
+}
+
+/// At least 1 % of RSS.
+fn is_large(fall: &Waterfall, bytes: u64) -> bool {
+    fall.share(bytes) >= 0.01
 }
 
 /// What the Go runtime counts itself, in its own words.
@@ -116,7 +131,7 @@ fn shown(count: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::waterfall::{Anonymous, Bucket, Waterfall};
+    use crate::aggregate::waterfall::{Anonymous, Bucket};
 
     #[test]
     fn the_table_fits_and_warnings_come_first() {
@@ -129,7 +144,7 @@ mod tests {
             advice: Some("word ".repeat(60)),
         };
         let name = "\x1b[31m".repeat(40);
-        let anonymous = Anonymous { range: 1 << 46..1 << 47, name: name.clone(), bytes: 4096, creator: None };
+        let anonymous = Anonymous { range: 1 << 46..1 << 47, name: name.clone(), bytes: 20 << 20, creator: None };
         let explanation = Explanation {
             pid: u32::MAX,
             t_ns: 1,
@@ -156,7 +171,7 @@ mod tests {
         write_explain(&mut out, &explanation, view, Style::default()).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("!  10.0 % of RSS is unknown"), "{text}");
-        assert!(text.contains("moved 10.0 MiB") && text.contains("90.0 %"), "{text}");
+        assert!(text.contains("moved by 10.0 MiB") && text.contains("90.0 %"), "{text}");
         assert!(!text.contains('\x1b'));
         for line in text.lines() {
             assert!(line.chars().count() <= COLUMNS, "{line}");

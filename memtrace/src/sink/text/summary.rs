@@ -206,7 +206,9 @@ fn sentence(p: &ProcessSnapshot) -> String {
         }
         (_, None) => format!("It gave back {}; what the kernel took could not be measured", glued(&size(asked))),
     };
+    let reinflated = p.reinflated_bytes.filter(|bytes| *bytes > 0);
     match (p.refaulted_bytes, p.returned_bytes) {
+        (Some(0), Some(_)) if reinflated.is_some() => {}
         (Some(0), Some(returned)) if returned > 0 => text.push_str(", nothing came back"),
         (Some(back), _) if back > 0 => {
             let ratio = p.time_to_refault.and_then(|t| t.within_1s_ratio);
@@ -216,6 +218,9 @@ fn sentence(p: &ProcessSnapshot) -> String {
         }
         (None, Some(returned)) if returned > 0 => text.push_str(", whether it came back was not watched"),
         _ => {}
+    }
+    if let Some(bytes) = reinflated {
+        text.push_str(&format!(", {} came back inside huge pages (THP re-inflation)", glued(&size(bytes))));
     }
     if let Some(lazy) = p.lazy_bytes.filter(|lazy| *lazy > 0) {
         text.push_str(&format!("; {} is still charged until the kernel wants it (MADV_FREE)", glued(&size(lazy))));

@@ -244,6 +244,17 @@ fn the_sentence_says_what_was_not_watched() {
     assert!(out.contains("what the kernel took could not be measured"), "{out}");
 }
 
+#[test]
+fn the_sentence_says_what_came_back_inside_huge_pages() {
+    let unseen = ProcessSnapshot { refaulted_bytes: Some(0), time_to_refault: None, ..service() };
+    let reinflated = ProcessSnapshot { reinflated_bytes: Some(40 * MIB), ..unseen.clone() };
+    let out = summary(vec![reinflated]).replace("\n     ", " ");
+    assert!(out.contains("the kernel took ~48.0 MiB, 40.0 MiB came back inside huge pages"), "{out}");
+    assert!(!out.contains("nothing came back"), "{out}");
+    let out = summary(vec![ProcessSnapshot { reinflated_bytes: Some(0), ..unseen }]);
+    assert!(out.contains("nothing came back"), "{out}");
+}
+
 fn trace_text() -> String {
     let mut out = Vec::new();
     let mut t = TraceText::new(PLAIN, 1_000_000_000);

@@ -62,9 +62,10 @@ pub(crate) fn pin(cpu: usize) {
     assert_eq!(syscall!(libc::SYS_sched_setaffinity, 0, size_of::<libc::cpu_set_t>(), &raw const set).min(0), 0);
 }
 
-pub(crate) fn mmap(address: usize, length: usize, accessible: bool, how: i32) -> i64 {
-    let protection = if accessible { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | how;
+pub(crate) fn mmap(address: usize, length: usize, kind: Option<&str>, how: i32) -> i64 {
+    let protection = if kind == Some("none") { libc::PROT_NONE } else { libc::PROT_READ | libc::PROT_WRITE };
+    let sharing = if kind == Some("shared") { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    let flags = sharing | libc::MAP_ANONYMOUS | how;
     syscall!(libc::SYS_mmap, address, length, protection, flags, -1, 0)
 }
 

@@ -1,6 +1,6 @@
 //! The commands. OFF and LEN are bytes, or pages with a `p` behind; OFF counts from `BASE`, or is an absolute `@0x...`.
 //!
-//!     mmap OFF LEN [none]              private anonymous memory exactly there; refuses to replace a mapping
+//!     mmap OFF LEN [none|shared]       anonymous memory exactly there, private; refuses to replace a mapping
 //!     over OFF LEN                     the same with MAP_FIXED, over whatever is there
 //!     munmap OFF LEN
 //!     mremap OFF OLD NEW [TO]          in place, or moved to TO
@@ -102,8 +102,8 @@ fn try_execute(command: &str) -> Option<Done> {
     let (address, length) = (place(words.next()?)?, bytes(words.next()?)?);
     let mut numbers = Numbers { address, length, extra: 0 };
     let (op, result) = match word {
-        "mmap" => ("mmap", calls::mmap(address, length, words.next() != Some("none"), libc::MAP_FIXED_NOREPLACE)),
-        "over" => ("over", calls::mmap(address, length, true, libc::MAP_FIXED)),
+        "mmap" => ("mmap", calls::mmap(address, length, words.next(), libc::MAP_FIXED_NOREPLACE)),
+        "over" => ("over", calls::mmap(address, length, None, libc::MAP_FIXED)),
         "munmap" => ("munmap", calls::munmap(address, length)),
         "mremap" => {
             let new = bytes(words.next()?)?;

@@ -9,16 +9,16 @@ use super::{LOOK, memtrace};
 use crate::progress::Step;
 
 const RATE: u32 = 1000;
-const MILLIS: u32 = 5000;
+/// Short, so that whatever else the machine does falls into phases of all kinds.
+const MILLIS: u32 = 2000;
 
 /// Percentiles, as the load answers them, and how long a look took meanwhile.
 pub(super) const PERCENTILES: [&str; 3] = ["p50 us", "p99 us", "p99.9 us"];
 pub(super) const TOOK: &str = "look ms";
 
-/// The first and the last phase of a round; also both together.
+/// The first and the last phase of a round, in which nobody looks. All others, the last too, are compared with the first.
 pub(super) const FIRST: &str = "nothing, first";
 pub(super) const LAST: &str = "nothing, last";
-pub(super) const NOTHING: &str = "nothing";
 
 /// Somebody who looks.
 pub(super) struct Look {
@@ -58,21 +58,19 @@ pub(super) fn measure(subject: &Subject, rounds: u32) -> Result<Samples> {
     let mut samples = Samples::default();
     let (mut looker, mut load) = (Load::start(LOOK)?, Load::start(LOOK)?);
     for round in 0..rounds {
-        let step = Step::start(&format!("latency, round {}/{rounds}", round + 1), "about a minute");
-        let mut add = |names: &[&'static str], figures: &[f64]| {
-            for name in names {
-                PERCENTILES.iter().zip(figures).for_each(|(percentile, us)| samples.add(percentile, name, round, *us));
-            }
+        let step = Step::start(&format!("latency, round {}/{rounds}", round + 1), "half a minute");
+        let mut add = |name, figures: Vec<f64>| {
+            PERCENTILES.iter().zip(figures).for_each(|(percentile, us)| samples.add(percentile, name, round, us));
         };
         let mut took = Vec::new();
-        add(&[FIRST, NOTHING], &phase(subject, &mut load)?);
+        add(FIRST, phase(subject, &mut load)?);
         // No look is always the one after another.
         for look in LOOKS.iter().cycle().skip(round as usize).take(LOOKS.len()) {
             looker.ask(&format!("every {} {}", look.every_millis, look.order(subject)))?;
-            add(&[look.name], &phase(subject, &mut load)?);
+            add(look.name, phase(subject, &mut load)?);
             took.push((look.name, looker.figures("rest")?));
         }
-        add(&[LAST, NOTHING], &phase(subject, &mut load)?);
+        add(LAST, phase(subject, &mut load)?);
         for (name, millis) in took {
             millis.into_iter().for_each(|millis| samples.add(TOOK, name, round, millis));
         }

@@ -18,7 +18,7 @@ use subjects::Subject;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Rounds of the latencies; each has every look in it once
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Live heap of the service, MiB; the goals are for 1024
     #[arg(long, default_value_t = 1024)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::samples::{Samples, Spread};
-use super::latency::{FIRST, LAST, LOOKS, NOTHING, PERCENTILES, TOOK};
+use super::latency::{FIRST, LAST, LOOKS, PERCENTILES, TOOK};
 
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -50,12 +50,12 @@ struct Latency {
     alone_us: Option<Spread>,
     us: Option<Spread>,
     added_ratio: Option<Spread>,
-    /// How far apart two phases of one round are in which nobody looks, at most.
+    /// How far apart two phases of one round are in which nobody looks: in half of the rounds at most that.
     noise_ratio: Option<f64>,
     /// Of one look, meanwhile.
     took_ms: Option<Spread>,
-    /// No more than the noise; asked of ours only.
-    met: Option<bool>,
+    /// Whether no more than the noise; asked of ours only.
+    verdict: &'static str,
 }
 
 impl Report {
@@ -78,7 +78,7 @@ impl Report {
             return;
         }
         println!("\nlatency of a service with {} MiB of live heap while somebody looks: medians of", self.heap_mib);
-        println!("{} rounds, and how far apart two phases without anybody are at most", self.rounds);
+        println!("{} rounds, and how far apart two phases without anybody are in half of them", self.rounds);
         let heads = ["alone, us", "looked at", "added", "noise", "look, ms"];
         println!("{:<54}{:>12}{:>12}{:>10}{:>10}{:>10}", "", heads[0], heads[1], heads[2], heads[3], heads[4]);
         for row in &self.latencies {
@@ -93,7 +93,7 @@ impl Report {
                 median(row.alone_us),
                 median(row.us),
                 percent(row.noise_ratio),
-                verdict(row.met)
+                row.verdict
             );
         }
     }
@@ -111,24 +111,40 @@ fn latencies_of(samples: &Samples) -> Vec<Latency> {
     let mut rows = Vec::new();
     for look in &LOOKS {
         for percentile in PERCENTILES {
-            let added_ratio = samples.share(percentile, look.name, NOTHING);
-            let noise = samples.share(percentile, LAST, FIRST);
-            let noise_ratio = noise.map(|s| s.max.max(-s.min));
-            let met = added_ratio.zip(noise_ratio).map(|(added, noise)| added.median <= noise);
+            let added_ratio = samples.share(percentile, look.name, FIRST);
+            let noise_ratio = middle_distance(samples.shares(percentile, LAST, FIRST));
+            let verdict = match (added_ratio, noise_ratio) {
+                (Some(added), Some(noise)) if look.is_ours => within(added.median, noise),
+                _ => "",
+            };
             rows.push(Latency {
                 look: look.name,
                 every_millis: look.every_millis,
                 percentile,
-                alone_us: samples.plain(percentile, NOTHING),
+                alone_us: samples.plain(percentile, FIRST),
                 us: samples.plain(percentile, look.name),
                 added_ratio,
                 noise_ratio,
                 took_ms: samples.plain(TOOK, look.name),
-                met: met.filter(|_| look.is_ours),
+                verdict,
             });
         }
     }
     rows
+}
+
+/// From 0, of half of the values at most.
+fn middle_distance(values: Vec<f64>) -> Option<f64> {
+    Spread::of(&values.into_iter().map(f64::abs).collect::<Vec<_>>()).map(|distance| distance.median)
+}
+
+/// Where phases without anybody differ by more than a quarter, nothing is to be told.
+fn within(added: f64, noise: f64) -> &'static str {
+    match added <= noise {
+        _ if noise > 0.25 => "too noisy",
+        true => "met",
+        false => "MISSED",
+    }
 }
 
 #[cfg(test)]
@@ -138,17 +154,27 @@ mod tests {
     #[test]
     fn what_is_within_the_noise_is_met() {
         let mut samples = Samples::default();
-        for (round, last) in [(0, 110.0), (1, 95.0), (2, 100.0)] {
+        for (round, last) in [(0, 110.0), (1, 95.0), (2, 180.0)] {
             samples.add(PERCENTILES[0], FIRST, round, 100.0);
             samples.add(PERCENTILES[0], LAST, round, last);
-            samples.add(PERCENTILES[0], NOTHING, round, 100.0);
-            samples.add(PERCENTILES[0], LOOKS[0].name, round, 109.0);
-            samples.add(PERCENTILES[0], LOOKS[1].name, round, 130.0);
-            samples.add(PERCENTILES[0], LOOKS[3].name, round, 111.0);
+            samples.add(PERCENTILES[1], FIRST, round, 100.0);
+            samples.add(PERCENTILES[1], LAST, round, 140.0);
+            samples.add(PERCENTILES[2], FIRST, round, 100.0);
+            for percentile in PERCENTILES {
+                samples.add(percentile, LOOKS[0].name, round, 109.0);
+                samples.add(percentile, LOOKS[1].name, round, 130.0);
+                samples.add(percentile, LOOKS[3].name, round, 111.0);
+            }
         }
         let rows = latencies_of(&samples);
-        let met = |name: &str| rows.iter().find(|row| row.look == name && row.percentile == PERCENTILES[0])?.met;
-        assert_eq!((met(LOOKS[0].name), met(LOOKS[1].name), met(LOOKS[3].name)), (Some(true), None, Some(false)));
+        let verdict = |name: &str, percentile: &str| {
+            rows.iter().find(|row| row.look == name && row.percentile == percentile).map(|row| row.verdict)
+        };
+        assert_eq!(verdict(LOOKS[0].name, PERCENTILES[0]), Some("met"));
+        assert_eq!(verdict(LOOKS[1].name, PERCENTILES[0]), Some(""), "not ours");
+        assert_eq!(verdict(LOOKS[3].name, PERCENTILES[0]), Some("MISSED"));
+        assert_eq!(verdict(LOOKS[0].name, PERCENTILES[1]), Some("too noisy"));
+        assert_eq!(verdict(LOOKS[0].name, PERCENTILES[2]), Some(""), "nothing known of the noise");
     }
 
     #[test]

@@ -1,0 +1,100 @@
+//! `cargo xtask services`: the Go services that the tests run, out of Debian 12's packages, at `target/services/<program>`.
+//! Nothing is installed: each needs the C library only.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::debian::{self, Package};
+use crate::paths;
+use crate::progress::Step;
+
+struct Service {
+    program: &'static str,
+    package: &'static str,
+    /// What the tests know; a rebuild of the same by Debian has another hash only.
+    upstream: &'static str,
+    pool_path: &'static str,
+    sha256: &'static str,
+}
+
+const SERVICES: &[Service] = &[
+    Service {
+        program: "prometheus",
+        package: "prometheus",
+        upstream: "2.42.0",
+        pool_path: "pool/main/p/prometheus/prometheus_2.42.0+ds-5+deb12u1_amd64.deb",
+        sha256: "81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55",
+    },
+    Service {
+        program: "etcd",
+        package: "etcd-server",
+        upstream: "3.4.23",
+        pool_path: "pool/main/e/etcd/etcd-server_3.4.23-4+b4_amd64.deb",
+        sha256: "3a9445d4560ad6de1c375756b2a17d97713df44cbd20a658c871fe108af7ef5d",
+    },
+];
+
+pub(crate) fn main() -> Result<ExitCode> {
+    fetch()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All of them, unless they are there.
+pub(crate) fn fetch() -> Result<()> {
+    if std::env::consts::ARCH != "x86_64" {
+        bail!("the services are pinned for x86_64 only");
+    }
+    for service in SERVICES {
+        let place = paths::services().join(service.program);
+        let record = place.with_extension("sha256");
+        if place.is_file() && fs::read_to_string(&record).is_ok_and(|sha256| sha256 == service.sha256) {
+            continue;
+        }
+        let step = Step::start(service.program, "fetching Debian's package");
+        let version = service
+            .install(&place, &step)
+            .with_context(|| format!("{} cannot be had from Debian's archive", service.package))?;
+        fs::write(&record, service.sha256).with_context(|| format!("cannot write {}", record.display()))?;
+        step.done(&version);
+    }
+    Ok(())
+}
+
+impl Service {
+    /// The version of the package that it came from.
+    fn install(&self, place: &Path, step: &Step) -> Result<String> {
+        let pinned = Package::pinned(self.pool_path, self.sha256)?;
+        let (version, tree) = match debian::fetch_and_unpack(&pinned) {
+            // Debian has built it again, and keeps only the newest.
+            Err(error) if debian::is_refused(&error) => {
+                let other = debian::find(self.package, self.upstream)?;
+                step.heartbeat(&format!("{} is gone; {} of {} instead", self.pool_path, other.version, other.suite));
+                let tree = debian::fetch_and_unpack(&other)?;
+                (other.version, tree)
+            }
+            tree => (pinned.version, tree?),
+        };
+        fs::create_dir_all(paths::services()).context("cannot make target/services")?;
+        fs::rename(tree.join("usr/bin").join(self.program), place)
+            .with_context(|| format!("cannot make {}", place.display()))?;
+        fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
+        Ok(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pinned_file_is_the_package_of_the_upstream_version() {
+        for service in SERVICES {
+            let file = service.pool_path.rsplit('/').next().unwrap();
+            assert!(file.starts_with(&format!("{}_{}", service.package, service.upstream)), "{file}");
+            assert_eq!(service.sha256.len(), 64, "{file}");
+        }
+    }
+}
