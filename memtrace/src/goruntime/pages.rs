@@ -79,7 +79,7 @@ impl FreePages {
 }
 
 fn sum(ranges: &[Range<u64>]) -> u64 {
-    ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum()
+    ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.end.saturating_sub(range.start)))
 }
 
 impl<M: ReadMemory> Runtime<M> {

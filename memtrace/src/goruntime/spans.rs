@@ -104,7 +104,7 @@ impl SizeClass {
         let slots = capacity.saturating_mul(span.elem_bytes);
         let object_bytes = objects.saturating_mul(span.elem_bytes);
         self.spans += 1;
-        self.span_bytes += span.bytes();
+        self.span_bytes = self.span_bytes.saturating_add(span.bytes());
         self.objects += objects;
         self.capacity += capacity;
         self.object_bytes = self.object_bytes.saturating_add(object_bytes);
@@ -150,7 +150,8 @@ impl Spans {
 
     /// Bytes of all spans in that state.
     pub fn bytes(&self, state: SpanState) -> u64 {
-        self.spans.iter().filter(|span| span.state == state).map(Span::bytes).sum()
+        let of_state = self.spans.iter().filter(|span| span.state == state);
+        of_state.fold(0, |sum: u64, span| sum.saturating_add(span.bytes()))
     }
 }
 

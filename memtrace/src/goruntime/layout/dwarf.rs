@@ -138,7 +138,8 @@ impl<'a> Types<'a, '_> {
             }
             values.push(value);
         }
-        Layout::from_values(values).ok_or_else(|| "an incomplete layout".to_owned())
+        let layout = Layout::from_values(values).filter(is_sane);
+        layout.ok_or_else(|| "an incomplete layout, or one of structures that no release has".to_owned())
     }
 
     fn field(&self, field: &Field) -> Option<u32> {
@@ -198,6 +199,19 @@ impl<'a> Types<'a, '_> {
     }
 }
 
+/// Whether fields are in their structures, and those that are read by the thousand as small as in every release. What
+/// memory is read into follows from them.
+fn is_sane(layout: &Layout) -> bool {
+    let (mut bytes, mut is_inside) = (None, true);
+    for (field, value) in Layout::fields().iter().zip(layout.values()) {
+        bytes = if field.path == "#" { value } else { bytes };
+        is_inside &= value.is_none_or(|value| Some(value) <= bytes);
+    }
+    let small = [layout.mspan.bytes, layout.g.bytes, layout.palloc_data.bytes, layout.page_cache.bytes];
+    let others = [layout.mcache.bytes, layout.bucket.bytes, layout.mem_record.bytes];
+    is_inside && small.iter().all(|bytes| *bytes <= 1 << 10) && others.iter().all(|bytes| *bytes <= 1 << 12)
+}
+
 /// A type without a name is called by its text in Go: `struct { first field …`.
 fn is_named(name: &[u8], wanted: &str) -> bool {
     if wanted.starts_with("struct {") { name.starts_with(wanted.as_bytes()) } else { name == wanted.as_bytes() }
@@ -219,5 +233,25 @@ fn number(entry: &Entry<'_, '_>, attribute: gimli::DwAt) -> Option<u64> {
             is_sum.then(|| bytes.read_uleb128().ok())?
         }
         value => value.udata_value(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::goruntime::Version;
+    use crate::goruntime::layout::table::{known, look_up};
+
+    #[test]
+    fn every_release_is_sane_and_nothing_larger_is() {
+        for (release, machine) in known() {
+            let layout = *look_up(&Version::parse(&format!("go{release}")).unwrap(), machine).unwrap().layout;
+            assert!(is_sane(&layout), "{release}");
+            let (mut large, mut outside, mut apart) = (layout, layout, layout);
+            large.mspan.bytes = 1 << 30;
+            outside.g.stack = layout.g.bytes + 1;
+            apart.mcache.alloc = u32::MAX;
+            assert!([large, outside, apart].iter().all(|layout| !is_sane(layout)), "{release}");
+        }
     }
 }
