@@ -101,7 +101,7 @@ fn differences(program: &mut Child) -> Vec<String> {
     equal("spans in use and HeapInuse", spans.bytes(SpanState::InUse), m.heap_inuse);
     equal("damaged spans", spans.damaged, 0);
     equal("idle pages and HeapIdle - HeapReleased", free.idle_bytes(), m.heap_idle - m.heap_released);
-    equal("released pages, padding and HeapReleased", free.released_bytes() + free.padding_bytes, m.heap_released);
+    equal("released pages, padding and HeapReleased", free.released_bytes() + free.padding_bytes(), m.heap_released);
     let all: u64 = goroutines.kinds.values().map(|count| count.count).sum();
     equal("goroutines at least NumGoroutine", all.min(sample.num_goroutine), sample.num_goroutine);
     differ

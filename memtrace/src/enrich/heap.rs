@@ -36,6 +36,8 @@ fn segments(spans: &Spans, free: &FreePages, metadata: &[MetadataRange]) -> Vec<
     let mut all: Vec<Segment> = spans.collect();
     all.extend(pages(&free.idle, What::Idle));
     all.extend(pages(&free.released, What::Released));
+    // A huge page may reach into it.
+    all.extend(pages(&free.padding, What::Released));
     all.extend(metadata);
     disjoint(all)
 }

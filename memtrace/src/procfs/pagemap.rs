@@ -73,16 +73,18 @@ impl Pagemap {
 
     fn regions(&self, range: &Range<u64>, on_run: &mut dyn FnMut(Run)) -> io::Result<()> {
         let mut regions = vec![Region::default(); REGIONS];
-        let mut rest = range.clone();
+        let (mut rest, mut seen) = (range.clone(), range.start);
         while rest.start < rest.end {
             let (found, walked_to) = scan::scan(&self.file, &rest, &mut regions)?;
             for region in regions.iter().take(found) {
+                let range = unseen(&mut seen, region);
                 let state = match region.categories {
+                    _ if range.is_empty() => continue,
                     c if c & scan::PFNZERO != 0 => continue,
                     c if c & scan::PRESENT != 0 => PageState::Resident { huge: Some(c & scan::HUGE != 0) },
                     _ => PageState::Swapped,
                 };
-                on_run(Run { range: region.start..region.end, state });
+                on_run(Run { range, state });
             }
             // No progress: the address space is gone.
             if walked_to <= rest.start {
@@ -131,6 +133,13 @@ impl Pagemap {
     }
 }
 
+/// What of a region is behind all before it: among huge pages Linux 6.18 goes back and reports some a second time.
+fn unseen(seen: &mut u64, region: &Region) -> Range<u64> {
+    let start = region.start.max(*seen);
+    *seen = region.end.max(*seen);
+    start..region.end
+}
+
 /// Two pages of our own that were only read share one frame: it is the zero page's.
 fn zero_frame() -> Option<u64> {
     let page = ::procfs::page_size();
@@ -155,6 +164,14 @@ mod tests {
     use super::*;
 
     const PAGES: usize = 64;
+
+    #[test]
+    fn what_is_reported_twice_counts_once() {
+        let mut seen = 10;
+        let reported = [(10, 20), (30, 40), (10, 20), (30, 40), (35, 50), (50, 60)];
+        let ranges = reported.map(|(start, end)| unseen(&mut seen, &Region { start, end, categories: 0 }));
+        assert_eq!(ranges.map(|range| range.count()), [10, 10, 0, 0, 10, 10]);
+    }
 
     /// Runs over own memory of which some pages were written, some only read, some neither.
     fn resident(by_scan: bool) -> Option<u64> {
