@@ -19,6 +19,7 @@ pub struct Measured {
 impl Measured {
     /// Runs it to its end.
     #[track_caller]
+    #[expect(clippy::zombie_processes, reason = "wait4 waits for it, and says what it took")]
     pub fn run(arguments: &[&str]) -> Measured {
         let [mut stdout, mut stderr] = [(); 2].map(|()| tempfile::tempfile().expect("a file"));
         let own = |file: &std::fs::File| Stdio::from(file.try_clone().expect("a file"));

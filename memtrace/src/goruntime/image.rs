@@ -15,7 +15,7 @@ const SEGMENTS_MAX: usize = 1 << 10;
 const SECTIONS_MAX: usize = 1 << 13;
 const SECTION_NAMES_MAX_BYTES: u64 = 1 << 18;
 /// No table longer than this is walked: a sparse file may claim terabytes.
-const TABLE_MAX_BYTES: u64 = 1 << 26;
+pub(super) const TABLE_MAX_BYTES: u64 = 1 << 26;
 /// Places at which searched names are remembered: one each, in a file of any linker.
 const NAMES_MAX: usize = 256;
 /// No linker makes more loaded segments for a Go program.

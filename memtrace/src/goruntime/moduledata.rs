@@ -54,8 +54,7 @@ impl Tables {
 
 /// Its pairs of addresses (Go runtime/symtab.go) `noptrdata`, `data`, `bss`, `noptrbss`: in that order in memory.
 fn data_range(image: &Image, module: u64) -> Option<Range<u64>> {
-    let word = |index: u64| image.relocated_u64(module.checked_add(DATA + 8 * index)?);
-    let bounds = (0..8).map(word).collect::<Option<Vec<u64>>>()?;
+    let bounds = image.relocated::<8>(module.checked_add(DATA)?)?;
     let is_sane = bounds.chunks(2).all(|pair| pair[0] <= pair[1]);
     let start = bounds.iter().step_by(2).copied().min()?;
     let end = bounds.iter().copied().max()?;
