@@ -107,7 +107,7 @@ fn differences(program: &mut Child) -> Vec<String> {
     equal("all spans and those of the walk", mheap.spans, spans.spans.len() as u64 + spans.dead);
     equal("size classes and HeapInuse", spans.classes().0.iter().map(|class| class.span_bytes).sum(), m.heap_inuse);
     equal("idle pages and HeapIdle - HeapReleased", free.idle_bytes(), m.heap_idle - m.heap_released);
-    equal("released pages, padding and HeapReleased", free.released_bytes() + free.padding_bytes, m.heap_released);
+    equal("released pages, padding and HeapReleased", free.released_bytes() + free.padding_bytes(), m.heap_released);
     let all: u64 = goroutines.kinds.values().map(|count| count.count).sum();
     equal("goroutines at least NumGoroutine", all.min(sample.num_goroutine), sample.num_goroutine);
     differ

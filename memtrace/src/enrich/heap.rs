@@ -72,12 +72,14 @@ impl Heap {
         ranges
     }
 
-    fn lists(&self) -> [Segments<'_>; 4] {
+    fn lists(&self) -> [Segments<'_>; 5] {
         let Heap { spans, free, metadata, .. } = self;
         [
             Box::new(spans.iter().map(Held::segment)),
             Box::new(free.idle.iter().map(|range| Segment { range: range.clone(), what: What::Idle })),
             Box::new(free.released.iter().map(|range| Segment { range: range.clone(), what: What::Released })),
+            // A huge page may reach into it.
+            Box::new(free.padding.iter().map(|range| Segment { range: range.clone(), what: What::Released })),
             Box::new(metadata.iter().map(|of| Segment { range: of.range.clone(), what: What::Metadata(kind(of)) })),
         ]
     }
