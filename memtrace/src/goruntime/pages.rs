@@ -15,7 +15,7 @@ pub(super) const L2_ENTRIES: u64 = 1 << 13;
 /// `arenaBaseOffset` (Go malloc.go): chunks count from here.
 const BASE: u64 = if cfg!(target_arch = "x86_64") { 0xffff_8000_0000_0000 } else { 0 };
 const ARENAS_MAX: u64 = 1 << 16;
-/// Of both lists together: 16 MiB.
+/// Of all lists together: 16 MiB.
 const RANGES_MAX: usize = 1 << 20;
 /// More address space than any heap has.
 const ARENAS_MAX_BYTES: u64 = 1 << 42;
