@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
     println!(
         "released       {} + padding {} (heap_released {})",
         free.released_bytes(),
-        free.padding_bytes,
+        free.padding_bytes(),
         sample.memstats.heap_released
     );
     for found in runtime.metadata()? {

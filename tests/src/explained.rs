@@ -1,5 +1,6 @@
 //! What `memtrace explain` says of a process.
 use crate::memtrace::Memtrace;
+use crate::procfs::rss_bytes;
 use serde_json::Value;
 
 /// The JSON object, whose buckets sum to RSS.
@@ -13,6 +14,21 @@ impl Explained {
         let sum: u64 = explained.buckets().map(|(_, bytes)| bytes).sum();
         assert_eq!(sum + explained.number("unknown_bytes"), explained.rss_bytes(), "{:#}", explained.0);
         explained
+    }
+
+    /// With RSS by page tables. The program is idle, but not its runtime: looked at again until RSS was the same before
+    /// and after.
+    #[track_caller]
+    pub fn at_rest(pid: u32) -> (Self, u64) {
+        const TRIES: usize = 50;
+        for _ in 0..TRIES {
+            let before = rss_bytes(pid);
+            let explained = Self::of(pid);
+            if rss_bytes(pid) == before {
+                return (explained, before);
+            }
+        }
+        panic!("{pid} does not come to rest");
     }
 
     #[track_caller]

@@ -11,33 +11,6 @@ pub fn truth_binary() -> PathBuf {
     path
 }
 
-/// `binary` without its symbol table, as `strip` leaves it, in `dir`: neither the symbols nor the section are there.
-pub fn stripped(binary: &Path, dir: &Path) -> PathBuf {
-    const SECTIONS_AT: usize = 0x28;
-    const SECTION_BYTES: usize = 64;
-    const SHT_SYMTAB: u32 = 2;
-    let mut elf = std::fs::read(binary).expect("the binary");
-    assert_eq!(&elf[..5], b"\x7fELF\x02", "a 64-bit ELF file");
-    let word = |elf: &[u8], at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().expect("8 bytes")) as usize;
-    let sections = word(&elf, SECTIONS_AT);
-    let count = usize::from(u16::from_le_bytes([elf[0x3c], elf[0x3d]]));
-    let mut removed = 0;
-    for header in (0..count).map(|n| sections + n * SECTION_BYTES) {
-        if elf[header + 4..header + 8] == SHT_SYMTAB.to_le_bytes() {
-            let (at, size) = (word(&elf, header + 0x18), word(&elf, header + 0x20));
-            elf[at..at + size].fill(0);
-            elf[header..header + SECTION_BYTES].fill(0);
-            removed += 1;
-        }
-    }
-    assert_eq!(removed, 1, "symbol tables in {}", binary.display());
-    let path = dir.join("truth-stripped");
-    std::fs::write(&path, elf).expect("a copy");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&path, mode).expect("an executable copy");
-    path
-}
-
 /// Idle between commands; ends when dropped.
 #[derive(Debug)]
 pub struct Truth {

@@ -4,7 +4,7 @@ use memtrace::goruntime::mcache::PCache;
 use memtrace::goruntime::spans::SpanState;
 use memtrace::goruntime::{MemStats, Runtime};
 use memtrace_tests::matrix::{RELEASES, built, host, run, start};
-use memtrace_tests::{Child, Memtrace, wait_until};
+use memtrace_tests::{Child, Memtrace, wait_until, without_sections};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -107,7 +107,7 @@ fn differences(program: &mut Child) -> Vec<String> {
     equal("all spans and those of the walk", mheap.spans, spans.spans.len() as u64 + spans.dead);
     equal("size classes and HeapInuse", spans.classes().0.iter().map(|class| class.span_bytes).sum(), m.heap_inuse);
     equal("idle pages and HeapIdle - HeapReleased", free.idle_bytes(), m.heap_idle - m.heap_released);
-    equal("released pages, padding and HeapReleased", free.released_bytes() + free.padding_bytes, m.heap_released);
+    equal("released pages, padding and HeapReleased", free.released_bytes() + free.padding_bytes(), m.heap_released);
     let all: u64 = goroutines.kinds.values().map(|count| count.count).sum();
     equal("goroutines at least NumGoroutine", all.min(sample.num_goroutine), sample.num_goroutine);
     differ
@@ -132,7 +132,12 @@ fn check(variant: &str, command: impl Fn(&str) -> Command) {
     let mut wrong = Vec::new();
     for release in RELEASES {
         let mut program = start(&mut command(release));
-        for steps in [&["mix"][..], &["go", "gc"], &["gogc 50", "limit 300", "free 9", "gc"], &["ungo", "freeos"]] {
+        for steps in [
+            &["mix"][..],
+            &["go", "procs 5", "gc"],
+            &["gogc 50", "limit 300", "free 9", "procs 2", "gc"],
+            &["ungo", "freeos"],
+        ] {
             for step in steps {
                 run(&mut program, step);
             }
@@ -161,6 +166,22 @@ fn every_number_of_a_stripped_program() {
 #[test]
 fn every_number_of_a_stripped_position_independent_program() {
     check_program("pie");
+}
+
+/// Copies are removed when their programs have ended.
+fn check_without_sections(variant: &str) {
+    let dir = tempfile::tempdir().expect("a directory");
+    check(variant, |release| Command::new(without_sections(&built(release, variant), dir.path())));
+}
+
+#[test]
+fn every_number_of_a_program_whose_section_headers_were_wiped() {
+    check_without_sections("stripped");
+}
+
+#[test]
+fn every_number_of_a_position_independent_program_whose_section_headers_were_wiped() {
+    check_without_sections("pie");
 }
 
 #[test]

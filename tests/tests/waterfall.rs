@@ -29,26 +29,12 @@ const ALWAYS: &[&str] = &[
 const EXECUTABLE: &[&str] = &["binary_text", "binary_rodata", "binary_data_dirty", "binary_bss"];
 const CGO: &[&str] = &["cgo_malloc_heaps", "other_file_mappings", "other_file_copies"];
 
-/// The program is idle, but not its runtime: looked at again until RSS was the same before and after.
-#[track_caller]
-fn at_rest(pid: u32) -> (Explained, u64) {
-    const TRIES: usize = 50;
-    for _ in 0..TRIES {
-        let before = rss_bytes(pid);
-        let explained = Explained::of(pid);
-        if rss_bytes(pid) == before {
-            return (explained, before);
-        }
-    }
-    panic!("{pid} does not come to rest");
-}
-
 /// What is wrong after each step.
 fn check(program: &mut Child, steps: &[&str], buckets: &[&[&str]]) -> Vec<String> {
     let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
     for step in steps {
         matrix::run(program, step);
-        let (explained, rss) = at_rest(program.pid());
+        let (explained, rss) = Explained::at_rest(program.pid());
         let (found, unknown) = (explained.rss_bytes(), explained.number("unknown_bytes"));
         if found != rss {
             wrong.push(format!("{step}: {found} bytes are explained, {rss} resident"));
@@ -130,7 +116,7 @@ fn live_garbage_and_idle_memory_are_told_apart() {
     let mut truth = Truth::start(&truth_binary(), &[("GOGC", "off")]);
     let pid = truth.pid();
     let assert_near = |step: &str, bucket: &str, expected: u64| {
-        let (explained, _) = at_rest(pid);
+        let (explained, _) = Explained::at_rest(pid);
         let bytes = explained.bucket(bucket);
         assert!(bytes.abs_diff(expected) < 2 * MIB, "{step}: {bytes} bytes of {bucket} in {:#}", explained.0);
     };
@@ -156,7 +142,7 @@ fn sparse_spans_hold_free_slots_and_goroutines_hold_stacks() {
     for step in ["gogc 10000", "grow 40", "free 9", "gc"] {
         matrix::run(&mut program, step);
     }
-    let (sparse, _) = at_rest(program.pid());
+    let (sparse, _) = Explained::at_rest(program.pid());
     let memstats = |field: &str| sparse.0["memstats"][field].as_u64().expect("a number");
     let (held, objects) = (memstats("heap_inuse") - memstats("heap_alloc"), sparse.bucket("live_heap"));
     let free = sparse.bucket("free_slots") + sparse.bucket("size_class_rounding");
@@ -168,7 +154,7 @@ fn sparse_spans_hold_free_slots_and_goroutines_hold_stacks() {
 
     // Eleven of them run deep: 200 frames of at least 256 bytes each.
     matrix::run(&mut program, "go");
-    let (waiting, _) = at_rest(program.pid());
+    let (waiting, _) = Explained::at_rest(program.pid());
     let stacks = |explained: &Explained| explained.bucket("goroutine_stacks_in_use");
     assert!(stacks(&waiting) >= stacks(&sparse) + 11 * 200 * 256, "{:#}", waiting.0);
 }
@@ -191,7 +177,7 @@ fn a_busy_heap_has_unswept_spans_and_work_buffers() {
 fn what_madv_free_gave_back_is_released_and_still_resident() {
     let mut truth = Truth::start(&truth_binary(), &[("GOGC", "off"), ("GODEBUG", "madvdontneed=0")]);
     truth.all(&["alloc 64", "free", "freeosmemory"]);
-    let (explained, rss) = at_rest(truth.pid());
+    let (explained, rss) = Explained::at_rest(truth.pid());
     assert!(explained.bucket("released_lazy_free") >= 60 * MIB && rss >= 64 * MIB, "{:#}", explained.0);
     assert!(explained.bucket("idle_resident") < MIB, "{:#}", explained.0);
 }
@@ -199,9 +185,9 @@ fn what_madv_free_gave_back_is_released_and_still_resident() {
 #[test]
 fn shared_and_private_mappings_are_counted_to_the_page() {
     let mut pages = Pages::start(env!("CARGO_BIN_EXE_pages"), &[]);
-    let (before, _) = at_rest(pages.pid());
+    let (before, _) = Explained::at_rest(pages.pid());
     pages.all(&["mmap 0 100p shared", "write 0 90p", "mmap 1000p 200p", "write 1000p 170p"]);
-    let (after, _) = at_rest(pages.pid());
+    let (after, _) = Explained::at_rest(pages.pid());
     let grown = |bucket: &str| (after.bucket(bucket) - before.bucket(bucket)) / memtrace_tests::PAGE;
     assert_eq!((grown("shared_memory"), grown("other_anonymous")), (90, 170), "{:#}", after.0);
 }

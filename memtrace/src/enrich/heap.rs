@@ -72,12 +72,14 @@ impl Heap {
         ranges
     }
 
-    fn lists(&self) -> [Segments<'_>; 4] {
+    fn lists(&self) -> [Segments<'_>; 5] {
         let Heap { spans, free, metadata, .. } = self;
         [
             Box::new(spans.iter().map(Held::segment)),
-            Box::new(free.idle.iter().map(|range| Segment { range: range.clone(), what: What::Idle })),
-            Box::new(free.released.iter().map(|range| Segment { range: range.clone(), what: What::Released })),
+            pages(&free.idle, What::Idle),
+            pages(&free.released, What::Released),
+            // A huge page may reach into it.
+            pages(&free.padding, What::Released),
             Box::new(metadata.iter().map(|of| Segment { range: of.range.clone(), what: What::Metadata(kind(of)) })),
         ]
     }
@@ -163,6 +165,10 @@ impl Held {
         };
         Segment { range: self.start..self.start.saturating_add(bytes), what }
     }
+}
+
+fn pages(list: &[Range<u64>], what: What) -> Segments<'_> {
+    Box::new(list.iter().map(move |range| Segment { range: range.clone(), what }))
 }
 
 fn kind(known: &MetadataRange) -> Metadata {

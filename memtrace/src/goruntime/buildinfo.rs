@@ -58,11 +58,12 @@ fn locate(image: &Image) -> Option<u64> {
     if !image.sections.is_empty() {
         return image.section(".go.buildinfo").map(|s| s.offset);
     }
-    let data = image.segments.iter().find(|s| s.kind == elf::PT_LOAD && s.flags & elf::PF_W != 0)?;
-    let length = data.file_bytes.min(SEARCH_BYTES);
-    let bytes = image.read(data.offset, length as usize).ok()?;
-    let at = (0..bytes.len()).step_by(16).find(|at| bytes[*at..].starts_with(MAGIC))?;
-    data.offset.checked_add(at as u64)
+    // A position-independent program has two: what is only written by the loader comes first.
+    image.parts(elf::PF_W).take(2).find_map(|data| {
+        let bytes = image.read(data.offset, data.bytes.min(SEARCH_BYTES) as usize).ok()?;
+        let at = (0..bytes.len()).step_by(16).find(|at| bytes[*at..].starts_with(MAGIC))?;
+        data.offset.checked_add(at as u64)
+    })
 }
 
 /// A varint length and as many bytes; also where the next one starts.

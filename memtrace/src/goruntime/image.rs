@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use object::elf::{self, FileHeader64, ProgramHeader64, Rela64, SectionHeader64, Sym64};
+use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64, Sym64};
 use object::pod::slice_from_bytes;
 use object::{LittleEndian, U64};
 
@@ -15,9 +15,11 @@ const SEGMENTS_MAX: usize = 1 << 10;
 const SECTIONS_MAX: usize = 1 << 13;
 const SECTION_NAMES_MAX_BYTES: u64 = 1 << 18;
 /// No table longer than this is walked: a sparse file may claim terabytes.
-const TABLE_MAX_BYTES: u64 = 1 << 26;
+pub(super) const TABLE_MAX_BYTES: u64 = 1 << 26;
 /// Places at which searched names are remembered: one each, in a file of any linker.
 const NAMES_MAX: usize = 256;
+/// No linker makes more loaded segments for a Go program.
+const PARTS_MAX: usize = 8;
 const CHUNK_BYTES: u64 = 1 << 16;
 
 /// Where the bytes of an image come from.
@@ -80,6 +82,21 @@ pub struct Section {
     pub link: u32,
     /// SHF_COMPRESSED: begins with an `Elf64_Chdr`.
     pub is_compressed: bool,
+}
+
+impl Section {
+    /// What the file holds of a segment.
+    pub(super) fn of(segment: &Segment) -> Section {
+        let Segment { address, offset, file_bytes: bytes, .. } = *segment;
+        Section { name_offset: 0, kind: elf::SHT_PROGBITS, address, offset, bytes, link: 0, is_compressed: false }
+    }
+
+    /// From `inside` bytes behind its start on.
+    pub(super) fn behind(self, inside: u64) -> Option<Section> {
+        let address = self.address.checked_add(inside)?;
+        let offset = self.offset.checked_add(inside)?;
+        Some(Section { address, offset, bytes: self.bytes.checked_sub(inside)?, ..self })
+    }
 }
 
 /// A symbol of `.symtab` or `.dynsym`.
@@ -259,57 +276,11 @@ impl Image {
         segment.offset.checked_add(address - segment.address)
     }
 
-    /// The 64-bit value at an address as it is after relocation with load bias 0: the addend of the relative
-    /// relocation there, else what the file holds.
-    pub fn relocated_u64(&self, address: u64) -> Option<u64> {
-        self.relocated::<1>(address).map(|[word]| word)
-    }
-
-    /// As many from an address on; the relocations are walked once.
-    pub fn relocated<const N: usize>(&self, address: u64) -> Option<[u64; N]> {
-        let mut words = [None; N];
-        let mut left = N;
-        self.find_relative(|at, addend| {
-            let index = at.checked_sub(address).filter(|inside| inside % 8 == 0).map(|inside| (inside / 8) as usize);
-            if let Some(word @ None) = index.and_then(|index| words.get_mut(index)) {
-                *word = Some(addend);
-                left -= 1;
-            }
-            left == 0
-        });
-        for (word, at) in words.iter_mut().zip((0..).map(|index| address.checked_add(8 * index))) {
-            *word = word.or_else(|| self.read_u64(self.offset_of(at?)?).ok());
-        }
-        words.iter().all(Option::is_some).then(|| words.map(Option::unwrap_or_default))
-    }
-
-    /// The first address that is relocated to point to `target`.
-    pub fn find_relocation(&self, target: u64) -> Option<u64> {
-        self.find_relative(|_, addend| addend == target).map(|(at, _)| at)
-    }
-
-    /// The first relative relocation (address, addend) of that kind. A damaged table ends the search.
-    fn find_relative(&self, mut is_wanted: impl FnMut(u64, u64) -> bool) -> Option<(u64, u64)> {
-        let relative = match self.machine {
-            elf::EM_X86_64 => elf::R_X86_64_RELATIVE,
-            _ => elf::R_AARCH64_RELATIVE,
-        };
-        let e = LittleEndian;
-        let mut left = TABLE_MAX_BYTES;
-        // Executables have two: .rela.dyn and .rela.plt.
-        self.sections.iter().filter(|s| s.kind == elf::SHT_RELA).take(4).find_map(|section| {
-            let mut found = None;
-            let section = Section { bytes: section.bytes.min(left), ..*section };
-            left -= section.bytes;
-            let walked = self.for_each_entry::<Rela64<LittleEndian>>(&section, |rela| {
-                let (at, addend) = (rela.r_offset.get(e), rela.r_addend.get(e).cast_unsigned());
-                if rela.r_info.get(e) as u32 == relative && is_wanted(at, addend) {
-                    found = Some((at, addend));
-                }
-                found.is_none()
-            });
-            walked.ok().and(found)
-        })
+    /// The parts of the file that are loaded with these permissions (`PF_R`, …) at least, as sections without a name:
+    /// what there is to go by when the section headers were wiped.
+    pub fn parts(&self, flags: u32) -> impl Iterator<Item = Section> {
+        let loaded = self.segments.iter().filter(move |s| s.kind == elf::PT_LOAD && s.flags & flags == flags);
+        loaded.take(PARTS_MAX).map(Section::of)
     }
 
     /// Where in a section the first aligned 64-bit word of that kind is.
@@ -338,7 +309,11 @@ impl Image {
         })
     }
 
-    fn for_each_entry<T: object::Pod>(&self, table: &Section, mut visit: impl FnMut(&T) -> bool) -> io::Result<()> {
+    pub(super) fn for_each_entry<T: object::Pod>(
+        &self,
+        table: &Section,
+        mut visit: impl FnMut(&T) -> bool,
+    ) -> io::Result<()> {
         let step = CHUNK_BYTES - CHUNK_BYTES % size_of::<T>() as u64;
         let bytes = table.bytes.min(TABLE_MAX_BYTES);
         let mut done = 0;

@@ -25,6 +25,7 @@ pub mod mheap;
 mod moduledata;
 pub mod pages;
 mod pclntab;
+mod relocations;
 mod runtime;
 pub mod sample;
 pub mod spans;

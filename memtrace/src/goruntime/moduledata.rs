@@ -77,15 +77,13 @@ fn locate_pclntab(image: &Image) -> Option<Section> {
     if named.is_some() {
         return named.filter(|s| image.read_u64(s.offset).is_ok_and(is_pclntab));
     }
+    if image.sections.is_empty() {
+        return image.parts(elf::PF_R).find_map(|part| part.behind(image.find_word(&part, is_pclntab)?));
+    }
     // A C linker merges it into the relocated constants of a PIE.
     let merged = image.section(".data.rel.ro")?;
     BuildInfo::read(image).ok()?;
-    let inside = image.find_word(&merged, is_pclntab)?;
-    let mut section = merged;
-    section.address = merged.address.checked_add(inside)?;
-    section.offset = merged.offset.checked_add(inside)?;
-    section.bytes = merged.bytes.checked_sub(inside)?;
-    Some(section)
+    merged.behind(image.find_word(&merged, is_pclntab)?)
 }
 
 /// Link-time address of the main module's data: a section of its own from Go 1.26 on, else the one place in the
@@ -97,8 +95,9 @@ fn locate_moduledata(image: &Image, pclntab: u64) -> Option<u64> {
     if let Some(address) = image.find_relocation(pclntab) {
         return Some(address);
     }
-    [".noptrdata", ".data"].iter().find_map(|name| {
-        let section = image.section(name)?;
-        section.address.checked_add(image.find_word(&section, |word| word == pclntab)?)
-    })
+    let named = [".noptrdata", ".data"].iter().filter_map(|name| image.section(name));
+    let without_headers = image.sections.is_empty().then(|| image.parts(elf::PF_W)).into_iter().flatten();
+    named
+        .chain(without_headers)
+        .find_map(|section| section.address.checked_add(image.find_word(&section, |word| word == pclntab)?))
 }

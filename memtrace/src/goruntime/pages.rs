@@ -15,7 +15,7 @@ pub(super) const L2_ENTRIES: u64 = 1 << 13;
 /// `arenaBaseOffset` (Go malloc.go): chunks count from here.
 const BASE: u64 = if cfg!(target_arch = "x86_64") { 0xffff_8000_0000_0000 } else { 0 };
 const ARENAS_MAX: u64 = 1 << 16;
-/// Of both lists together: 16 MiB.
+/// Of all lists together: 16 MiB.
 const RANGES_MAX: usize = 1 << 20;
 /// More address space than any heap has.
 const ARENAS_MAX_BYTES: u64 = 1 << 42;
@@ -31,7 +31,7 @@ pub struct FreePages {
     pub released: Vec<Range<u64>>,
     /// Go 1.26 and later start the heap somewhere inside its first chunk. What is before counts as released there and
     /// is never used.
-    pub padding_bytes: u64,
+    pub padding: Vec<Range<u64>>,
     /// All memory the page allocator manages.
     pub arenas: Vec<Range<u64>>,
 }
@@ -46,9 +46,19 @@ impl FreePages {
         sum(&self.released)
     }
 
-    fn push(&mut self, range: Range<u64>, is_released: bool) -> Result<(), RuntimeError> {
-        let count = self.idle.len() + self.released.len();
-        let list = if is_released { &mut self.released } else { &mut self.idle };
+    pub fn padding_bytes(&self) -> u64 {
+        sum(&self.padding)
+    }
+
+    fn push(&mut self, range: Range<u64>, is_taken: bool, is_released: bool) -> Result<(), RuntimeError> {
+        let count = self.idle.len() + self.released.len() + self.padding.len();
+        let list = match (is_taken, is_released) {
+            // Never so of a page that is in use.
+            (true, true) => &mut self.padding,
+            (true, false) => return Ok(()),
+            (false, true) => &mut self.released,
+            (false, false) => &mut self.idle,
+        };
         match list.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
             _ if count == RANGES_MAX => return Err(implausible("too many free ranges")),
@@ -59,8 +69,6 @@ impl FreePages {
 
     /// 64 pages from `start` on.
     fn word(&mut self, start: u64, allocated: u64, scavenged: u64) -> Result<(), RuntimeError> {
-        // Never so of a page that is in use.
-        self.padding_bytes += u64::from((allocated & scavenged).count_ones()) * GO_PAGE_BYTES;
         let mut at = 0;
         while at < 64 {
             let (is_taken, is_released) = (allocated >> at & 1 == 1, scavenged >> at & 1 == 1);
@@ -68,10 +76,8 @@ impl FreePages {
                 if is_set { (word >> at).trailing_ones() } else { (word >> at).trailing_zeros() }
             };
             let run = same(allocated, is_taken).min(same(scavenged, is_released)).min(64 - at);
-            if !is_taken {
-                let address = |page: u32| start.wrapping_add(u64::from(page) * GO_PAGE_BYTES);
-                self.push(address(at)..address(at + run), is_released)?;
-            }
+            let address = |page: u32| start.wrapping_add(u64::from(page) * GO_PAGE_BYTES);
+            self.push(address(at)..address(at + run), is_taken, is_released)?;
             at += run;
         }
         Ok(())
@@ -106,7 +112,7 @@ impl<M: ReadMemory> Runtime<M> {
         for cache in self.page_caches(&self.ps()?)? {
             free.word(cache.base, !cache.free, cache.released & cache.free)?;
         }
-        for list in [&mut free.idle, &mut free.released] {
+        for list in [&mut free.idle, &mut free.released, &mut free.padding] {
             list.sort_unstable_by_key(|range| range.start);
         }
         Ok(free)

@@ -47,6 +47,12 @@ fn arm64(code: &[u8], address: u64) -> Vec<u64> {
             if word >> 26 & 1 == 0 && word >> 22 & 3 != 0 {
                 pages[target] = None;
             }
+        // BL and BLR: Go functions keep no register.
+        } else if word & 0xfc00_0000 == 0x9400_0000 || word & 0xffff_fc1f == 0xd63f_0000 {
+            pages = [None; 32];
+        // Any other data processing, by immediate or by register, overwrites its register.
+        } else if matches!(word >> 25 & 15, 8 | 9 | 5 | 13) {
+            pages[target] = None;
         }
     }
     found
@@ -72,6 +78,19 @@ mod tests {
         let words = [0xd000_001bu32, 0xf940_0b61, 0x9000_0000, 0x9104_8c00];
         let code: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         assert_eq!(references(elf::EM_AARCH64, &code, 0x1_0008), [0x1_2010, 0x1_0123]);
+    }
+
+    #[test]
+    fn arm64_registers_are_forgotten_when_they_are_overwritten() {
+        // adrp x0, 0; add x0, x0, #0x100; call or move to x0; ldr x1, [x0, #8]
+        for (between, also) in
+            [(0xd503_201fu32, &[0x1_0108][..]), (0x9400_0001, &[]), (0xd63f_0040, &[]), (0xaa01_03e0, &[])]
+        {
+            let words = [0x9000_0000, 0x9104_0000, between, 0xf940_0401];
+            let code: Vec<u8> = words.iter().flat_map(|w: &u32| w.to_le_bytes()).collect();
+            let found = references(elf::EM_AARCH64, &code, 0x1_0000);
+            assert_eq!(found, [&[0x1_0100], also].concat(), "{between:#x}");
+        }
     }
 
     #[test]
