@@ -2,7 +2,9 @@
 use super::RuntimeError;
 use super::bytes::Bytes;
 use super::layout::Layout;
+use super::pages::CHUNK_BYTES;
 
+const PAGE_BYTES: u64 = 4 << 10;
 /// Small size classes with class 0, which stands for large objects.
 pub const CLASSES: usize = 68;
 /// Entries of `MemStats.BySize`, which Go cannot change any more.
@@ -139,6 +141,21 @@ impl Unflushed {
     }
 }
 
+/// Memory in the hands of the kernel, counted in one place and not yet in the other. Bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Moving {
+    /// The heap grows: in gcController.heapReleased before the call, in heapStats after it (Go mheap.go, grow).
+    mapped: u64,
+    /// Given back: out of mappedReady before the call, in heapReleased after it (Go mem.go, sysUnused).
+    returned: u64,
+}
+
+impl Moving {
+    pub(super) fn bytes(self) -> u64 {
+        self.mapped.saturating_add(self.returned)
+    }
+}
+
 impl Counters {
     pub(super) fn parse(layout: &Layout, memstats: Bytes<'_>, gc: Bytes<'_>) -> Result<Counters, RuntimeError> {
         let (m, d) = (&layout.mstats, &layout.delta);
@@ -208,17 +225,34 @@ impl Counters {
         parts.iter().chain(&others).fold(0, |sum, part| sum.wrapping_add(*part))
     }
 
-    /// The identities I1..I6 of Go's doubleCheckReadMemStats: what they are off by, 0 at rest.
-    pub(super) fn gaps(&self) -> [(&'static str, i64); 6] {
+    /// What system calls under way can account for. Every P and the background scavenger move a chunk at a time.
+    pub(super) fn moving(&self, ps: u64) -> Moving {
+        let most = ps.saturating_add(1).saturating_mul(CHUNK_BYTES);
+        let pages = |bytes: u64| if bytes <= most && bytes.is_multiple_of(PAGE_BYTES) { bytes } else { 0 };
+        let mapped = pages(self.gc.heap_released.wrapping_sub(self.released));
+        let parts = self.mapped().wrapping_sub(self.released);
+        Moving { mapped, returned: pages(parts.wrapping_sub(self.gc.mapped_ready).wrapping_sub(mapped)) }
+    }
+
+    /// The identities I1..I6 of Go's doubleCheckReadMemStats: what they are off by, 0 at rest. `moving` is allowed for.
+    pub(super) fn gaps(&self, moving: Moving) -> [(&'static str, i64); 6] {
         let (gc, (alloc, free)) = (&self.gc, self.totals());
         let retained = self.committed.wrapping_sub(self.in_stacks).wrapping_sub(self.in_work_bufs);
         let pairs = [
             ("heap in use, counted twice by the runtime", gc.heap_in_use, self.in_heap),
-            ("released heap, counted twice by the runtime", gc.heap_released, self.released),
+            (
+                "released heap, counted twice by the runtime",
+                gc.heap_released,
+                self.released.wrapping_add(moving.mapped),
+            ),
             ("heap in use and free against committed memory", gc.heap_in_use.wrapping_add(gc.heap_free), retained),
             ("bytes ever allocated against the size classes", gc.total_alloc, alloc),
             ("bytes ever freed against the size classes", gc.total_free, free),
-            ("mapped memory against the sum of its parts", gc.mapped_ready, self.mapped().wrapping_sub(self.released)),
+            (
+                "mapped memory against the sum of its parts",
+                gc.mapped_ready.wrapping_add(moving.mapped).wrapping_add(moving.returned),
+                self.mapped().wrapping_sub(self.released),
+            ),
         ];
         pairs.map(|(what, one, other)| (what, one.wrapping_sub(other).cast_signed()))
     }

@@ -9,7 +9,7 @@ use super::spans::GO_PAGE_BYTES;
 
 /// `pallocChunkPages` (Go mpagealloc.go).
 const CHUNK_PAGES: u64 = 512;
-const CHUNK_BYTES: u64 = CHUNK_PAGES * GO_PAGE_BYTES;
+pub(super) const CHUNK_BYTES: u64 = CHUNK_PAGES * GO_PAGE_BYTES;
 /// `pallocChunksL2Bits` (Go mpagealloc_64bit.go).
 pub(super) const L2_ENTRIES: u64 = 1 << 13;
 /// `arenaBaseOffset` (Go malloc.go): chunks count from here.

@@ -1,7 +1,7 @@
 //! One look at the statistics of a live runtime: exact for a process at rest, otherwise with a known skew.
 use super::mcache::PS_MAX;
 use super::memory::{Piece, ReadMemory};
-use super::memstats::{Counters, MemStats, Unflushed};
+use super::memstats::{Counters, MemStats, Moving, Unflushed};
 use super::runtime::{Runtime, RuntimeError};
 use super::statics::{Slot, Statics};
 
@@ -44,7 +44,10 @@ pub struct Sample {
     pub threads: u64,
     /// GOMAXPROCS.
     pub procs: u64,
-    /// The largest disagreement between counters that are equal at rest, bytes.
+    /// Memory that the kernel is mapping or taking back at this moment, when it is more than 1 % of HeapSys:
+    /// `mapped_ready` is without it, HeapReleased with what is being mapped.
+    pub moving_bytes: u64,
+    /// The largest disagreement between counters that are equal at rest, bytes; without what is moving.
     pub skew_bytes: u64,
     pub retries: u32,
 }
@@ -182,12 +185,18 @@ impl Sampler {
             }
             retries += 1;
         }
-        let Some(best) = best else { return Err(implausible("no reading")) };
+        let Some(mut best) = best else { return Err(implausible("no reading")) };
         let unflushed = self.unflushed(runtime)?;
         let headroom = if runtime.version.minor >= 21 { HEADROOM_PERCENT } else { 0 };
         let gc = best.counters.gc;
         let memstats = best.counters.memstats(&unflushed, best.span_inuse, best.cache_inuse, headroom);
         let bare = best.counters.memstats(&Unflushed::default(), best.span_inuse, best.cache_inuse, headroom);
+        // It lasts for as long as the call does, so that no other reading helps.
+        let moving = match best.skew > permitted_skew(bare.heap_sys) {
+            true => best.counters.moving(self.ps.len() as u64),
+            false => Moving::default(),
+        };
+        (best.worst, best.skew) = worst(best.counters.gaps(moving));
         self.check(&best, &bare)?;
         let Rest { gc_phase, scavenger, num_goroutine, threads } = best.sample;
         Ok(Sample {
@@ -205,6 +214,7 @@ impl Sampler {
             num_goroutine,
             threads,
             procs: self.ps.len() as u64,
+            moving_bytes: moving.bytes(),
             skew_bytes: best.skew,
             retries,
         })
@@ -213,7 +223,7 @@ impl Sampler {
     /// What no heap can be, and what cannot follow the last sample.
     fn check(&mut self, best: &Reading, now: &MemStats) -> Result<(), RuntimeError> {
         let heap_sys = now.heap_sys;
-        if best.skew > heap_sys / 1000 * SKEW_PERMILLE {
+        if best.skew > permitted_skew(heap_sys) {
             return Err(implausible(&format!("{} differ by {} bytes", best.worst, best.skew)));
         }
         if !now.heap_inuse.is_multiple_of(GO_PAGE_BYTES) || now.heap_alloc > heap_sys.saturating_add(best.skew) {
@@ -252,9 +262,7 @@ impl Sampler {
         let (layout, slots) = (&*runtime.layout, &self.slots);
         let get = |slot: Slot| self.statics.get(slot);
         let counters = Counters::parse(layout, get(slots.memstats), get(slots.gc))?;
-        let gaps = counters.gaps();
-        let (worst, skew) =
-            gaps.iter().map(|(what, gap)| (*what, gap.unsigned_abs())).max_by_key(|(_, gap)| *gap).unwrap_or(("", 0));
+        let (worst, skew) = worst(counters.gaps(Moving::default()));
         let count = |slot: Slot| get(slot).u32(0).map(u64::from);
         let idle: u64 =
             gfree.chunks_exact(4).filter_map(|n| n.first_chunk()).map(|n| u64::from(u32::from_le_bytes(*n))).sum();
@@ -309,6 +317,15 @@ impl Sampler {
         }
         Ok(unflushed)
     }
+}
+
+fn permitted_skew(heap_sys: u64) -> u64 {
+    heap_sys / 1000 * SKEW_PERMILLE
+}
+
+/// What is off most, and by how much.
+fn worst(gaps: [(&'static str, i64); 6]) -> (&'static str, u64) {
+    gaps.into_iter().map(|(what, gap)| (what, gap.unsigned_abs())).max_by_key(|(_, gap)| *gap).unwrap_or(("", 0))
 }
 
 /// `bytes` from each of the addresses, one after the other.

@@ -54,6 +54,7 @@ pub(super) struct MemStats<'a> {
     num_goroutine: u64,
     threads: u64,
     gomaxprocs: u64,
+    moving_bytes: u64,
     skew_bytes: u64,
     retries: u32,
 }
@@ -132,6 +133,7 @@ impl<'a> From<&'a Sample> for MemStats<'a> {
             num_goroutine: sample.num_goroutine,
             threads: sample.threads,
             gomaxprocs: sample.procs,
+            moving_bytes: sample.moving_bytes,
             skew_bytes: sample.skew_bytes,
             retries: sample.retries,
         }
