@@ -120,7 +120,7 @@ impl<M: ReadMemory> Runtime<M> {
             cache.tiny_allocs = *tiny_allocs;
             cache.is_flushed = bytes.u32(layout.mcache.flush_gen)? == u32::from_le_bytes(sweepgen);
             for order in 0..STACK_ORDERS {
-                let list = layout.mcache.stackcache.saturating_add(order * layout.stack_free_list.bytes);
+                let list = layout.mcache.stackcache.saturating_add(order.saturating_mul(layout.stack_free_list.bytes));
                 let size = bytes.u64(list.saturating_add(layout.stack_free_list.size))?;
                 cache.stack_bytes = cache.stack_bytes.saturating_add(size);
             }
