@@ -54,7 +54,8 @@ impl Process {
         // /proc tells it in clock ticks, the kernel's records in ns: the first to come stays, since it is an identity.
         self.start_time_ns = self.start_time_ns.or(info.start_time_ns);
         self.comm = info.comm.or(self.comm.take());
-        self.exe = info.exe.or(self.exe.take());
+        // Gone before it could be asked: not that of the program before.
+        self.exe = info.exe;
         self.go = info.go;
     }
 

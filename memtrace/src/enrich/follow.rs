@@ -180,7 +180,8 @@ impl Follower {
         }
         let (target, before) = (known.target, known.described.counters);
         let described = describe::describe(&mut self.finder, pid);
-        if described.go.is_none() && described.refused.is_none() {
+        // Still not Go's, or gone: what is known of it stays.
+        if described.exe.is_none() || (described.go.is_none() && described.refused.is_none()) {
             return Ok(());
         }
         let (counters, is_settled) = (described.counters, described.is_settled);

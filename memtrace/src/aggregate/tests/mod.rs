@@ -264,6 +264,18 @@ fn fork_exec_exit_is_one_process_with_its_last_name() {
 }
 
 #[test]
+fn a_program_that_was_gone_before_it_could_be_asked_has_not_the_path_of_the_one_before() {
+    let mut a = aggregator(4096);
+    let info =
+        |exe: Option<&str>| ProcessInfo { target: 2, pid: 1002, exe: exe.map(str::to_owned), ..Default::default() };
+    a.register(info(Some("/bin/sh")));
+    a.apply(&task(2, 3, TaskWhat::Exec { rss_bytes: None }, "server"));
+    a.register(info(None));
+    let p = a.finish(6, Account::default()).processes.remove(0);
+    assert_eq!((p.comm.as_deref(), p.exe.as_deref()), (Some("server"), None));
+}
+
+#[test]
 fn an_oom_kill_is_known_in_either_order() {
     for events in [[oom(1, 1), exit(1, 2, 9)], [exit(1, 2, 9), oom(1, 1)]] {
         let p = one(&events);
