@@ -3,8 +3,19 @@
 use anyhow::Context;
 use memtrace::goruntime::spans::SpanState;
 use memtrace::goruntime::{Runtime, Symbolizer, find};
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match print() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("gostat: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let tgid: u32 = arguments.next().context("usage: gostat PID [ADDRESS…]")?.parse().context("PID")?;
     let process = find(tgid)?;
