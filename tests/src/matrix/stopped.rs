@@ -130,9 +130,12 @@ fn differences_at_rest(program: &mut Child) -> Vec<String> {
 #[track_caller]
 pub fn differences_at_each_step(command: &mut Command) -> Vec<String> {
     let (mut wrong, mut program) = (Vec::new(), start(command));
-    for steps in
-        [&["mix"][..], &["go", "procs 5", "gc"], &["gogc 50", "limit 300", "free 9", "procs 2", "gc"], &["ungo", "freeos"]]
-    {
+    for steps in [
+        &["mix"][..],
+        &["go", "procs 5", "gc"],
+        &["gogc 50", "limit 300", "free 9", "procs 2", "gc"],
+        &["ungo", "freeos"],
+    ] {
         for step in steps {
             run(&mut program, step);
         }

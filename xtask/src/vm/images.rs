@@ -10,10 +10,10 @@ use crate::debian::{self, Package};
 use crate::paths;
 use crate::progress::Step;
 
-/// The kernel's image, at `target/vm/<series>`, unless it is there.
+/// The kernel's image, at `target/vm/vmlinuz-<series>`, unless it is there.
 pub(super) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
-    let place = paths::vm().join(&kernel.series);
-    let record = place.with_extension(format!("{}.sha256", kernel.series));
+    let place = paths::vm().join(format!("vmlinuz-{}", kernel.series));
+    let record = paths::vm().join(format!("vmlinuz-{}.sha256", kernel.series));
     if place.is_file() && fs::read_to_string(&record).is_ok_and(|sha256| sha256 == kernel.sha256) {
         return Ok(place);
     }
@@ -31,7 +31,10 @@ fn install(kernel: &Kernel, place: &Path, step: &Step) -> Result<String> {
     let (version, tree) = match debian::fetch_and_unpack(&pinned) {
         Err(error) if debian::is_refused(&error) => {
             let other = debian::newest(&kernel.suite, |package| kernel.is_of_series(package))?;
-            step.heartbeat(&format!("{} {} is gone; {} {} instead", kernel.package, kernel.version, other.name, other.version));
+            step.heartbeat(&format!(
+                "{} {} is gone; {} {} instead",
+                kernel.package, kernel.version, other.name, other.version
+            ));
             let tree = debian::fetch_and_unpack(&other)?;
             (other.version, tree)
         }

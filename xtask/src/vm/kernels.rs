@@ -26,7 +26,7 @@ pub(super) struct Kernel {
     pool: String,
     pub(super) sha256: String,
     /// The verdict of doctor by probe.
-    probes: BTreeMap<String, String>,
+    pub(super) probes: BTreeMap<String, String>,
 }
 
 pub(super) fn read() -> Result<Vec<Kernel>> {

@@ -11,6 +11,7 @@ use anyhow::{Error, Result, bail};
 
 use crate::progress::human;
 
+mod docs;
 mod guest;
 mod images;
 mod initramfs;
@@ -58,6 +59,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let reports = boot_all(machines.collect(), &tests)?;
     print!("{}", verdict::table(&tests, &reports));
     let failed: usize = reports.iter().map(|report| report.failed(&tests)).sum();
+    if args.kernel.is_empty() && args.filter.is_empty() && failed == 0 {
+        docs::write(&kernels, &tests, &reports)?;
+    }
     let all = tests.len() * reports.len();
     println!("{} passed, {failed} failed ({})", all - failed, human(started.elapsed()));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

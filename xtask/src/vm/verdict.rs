@@ -9,6 +9,7 @@ use crate::progress::human;
 /// The kernel will not come back from these.
 const MARKERS: &[&str] =
     &["Kernel panic", "BUG: soft lockup", "watchdog: BUG:", "rcu_preempt self-detected stall", "double fault:"];
+const KERNEL: &str = "### kernel ";
 const OK: &str = "### ok ";
 const FAILED: &str = "### failed ";
 const END: &str = "### end";
@@ -17,6 +18,8 @@ const END: &str = "### end";
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) name: String,
+    /// Its release, as the guest says; empty before that.
+    pub(super) kernel: String,
     /// By test; `Err` has the reason.
     verdicts: BTreeMap<String, Result<(), String>>,
     /// What kept it from saying all.
@@ -37,7 +40,8 @@ impl Report {
         }
         let ended = said.lines().any(|line| line.trim() == END);
         let trouble = hung(said).or_else(|| (!ended).then(|| "it ended before its tests did".to_owned()));
-        Self { name: name.to_owned(), verdicts, trouble, took: Duration::ZERO }
+        let kernel = said.lines().find_map(|line| line.trim().strip_prefix(KERNEL)).unwrap_or_default().to_owned();
+        Self { name: name.to_owned(), kernel, verdicts, trouble, took: Duration::ZERO }
     }
 
     /// How many of these tests have not passed; no verdict is a failure.
@@ -45,7 +49,7 @@ impl Report {
         tests.iter().filter(|test| self.verdicts.get(*test) != Some(&Ok(()))).count()
     }
 
-    fn word(&self, test: &str) -> &'static str {
+    pub(super) fn word(&self, test: &str) -> &'static str {
         match self.verdicts.get(test) {
             Some(Ok(())) => "ok",
             Some(Err(_)) => "FAILED",
@@ -101,7 +105,8 @@ mod tests {
 
     #[test]
     fn verdicts_are_read_among_other_lines_and_a_missing_one_is_a_failure() {
-        let said = "SeaBIOS\r\n[    1.2] random: crng\r\n\r\n### ok one\r\n### failed two: 3 pages: not 4\r\n### end\r\n";
+        let said =
+            "SeaBIOS\r\n[    1.2] random: crng\r\n\r\n### ok one\r\n### failed two: 3 pages: not 4\r\n### end\r\n";
         let report = Report::read("vm-6.1", said);
         assert_eq!(report.verdicts["one"], Ok(()));
         assert_eq!(report.verdicts["two"], Err("3 pages: not 4".to_owned()));

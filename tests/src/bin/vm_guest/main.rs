@@ -41,6 +41,8 @@ fn main() {
             *why = panic.to_string();
         }
     }));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
+    println!("\n### kernel {}", kernel.trim());
     let filter = std::env::var("VM_FILTER").unwrap_or_default();
     for test in tests().iter().filter(|test| test.name.contains(&filter)) {
         verdict(test);

@@ -7,9 +7,9 @@ use std::process::Command;
 const VARIANT: &str = "stripped";
 
 pub(crate) fn tests() -> Vec<Test> {
-    let numbers = RELEASES
-        .iter()
-        .map(|release| test(format!("every_number_of_a_program_by_go_{}", release.replace('.', "_")), || numbers(release)));
+    let numbers = RELEASES.iter().map(|release| {
+        test(format!("every_number_of_a_program_by_go_{}", release.replace('.', "_")), || numbers(release))
+    });
     let bytes = RELEASES
         .iter()
         .map(|release| test(format!("every_byte_of_a_program_by_go_{}", release.replace('.', "_")), || bytes(release)));
@@ -41,6 +41,7 @@ fn truth() {
 
 fn assert_explained(pid: u32, step: &str) {
     let (explained, rss) = Explained::at_rest(pid);
-    assert_eq!(explained.rss_bytes(), rss, "{step}: {:#}", explained.0);
+    let found = explained.rss_bytes();
+    assert!(found == rss, "{step}: {found} bytes are explained, {rss} resident: {:#}", explained.0["buckets"]);
     explained.assert_mostly_known(step);
 }
