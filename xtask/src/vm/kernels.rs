@@ -25,6 +25,8 @@ pub(super) struct Kernel {
     /// The directory of the archive.
     pool: String,
     pub(super) sha256: String,
+    /// Whether what threads do to one page at once is counted exactly.
+    pub(super) exact_races: bool,
     /// The verdict of doctor by probe.
     pub(super) probes: BTreeMap<String, String>,
 }

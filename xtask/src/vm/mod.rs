@@ -53,6 +53,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         environment: vec![
             ("MEMTRACE_BIN".to_owned(), guest::MEMTRACE.to_owned()),
             ("VM_PROBES".to_owned(), kernel.expected_probes()),
+            ("VM_EXACT_RACES".to_owned(), kernel.exact_races.to_string()),
             ("VM_FILTER".to_owned(), args.filter.clone()),
         ],
     });

@@ -77,17 +77,21 @@ fn four_threads() {
     assert_json(&process, &expected);
 }
 
+/// Where a mark cannot be taken atomically, pages that were counted twice hide as many others, until these are returned
+/// again.
 fn same_pages() {
-    const PAGES_EACH: u64 = 4096;
+    const RETURNED: u64 = 2 * 4096;
     let mut pages = Pages::start(PAGES, &["--threads", "4"]);
     let touch = "par write 0p 4096p | write 0p 4096p | write 0p 4096p | write 0p 4096p";
     let process = ledger_of(&mut pages, |pages| {
         pages.all(&["mmap 0p 4096p", "madvise 0p 4096p nohugepage", touch]);
         pages.all(&["madvise 0p 4096p dontneed", touch, "madvise 0p 4096p dontneed", touch]);
     });
-    let expected = json!({
-        "advise": {"dontneed": {"unmapped_bytes": 2 * PAGES_EACH * PAGE, "refaulted_bytes": 2 * PAGES_EACH * PAGE}},
-        "untracked_bytes": 0, "time_to_refault_ns": {"count": 2 * PAGES_EACH},
-    });
-    assert_json(&process, &expected);
+    assert_json(&process, &json!({"returned_bytes": RETURNED * PAGE, "untracked_bytes": 0}));
+    let [bytes, timed] = [&process["refaulted_bytes"], &process["time_to_refault_ns"]["count"]].map(|n| n.as_u64());
+    let found = [bytes.map(|bytes| bytes / PAGE), timed];
+    let is_exact = std::env::var("VM_EXACT_RACES").is_ok_and(|is| is == "true");
+    let off = if is_exact { 0 } else { RETURNED / 100 };
+    let expected = Some(RETURNED - off)..=Some(RETURNED + off);
+    assert!(found.iter().all(|pages| expected.contains(pages)), "{found:?} of {RETURNED} pages");
 }
