@@ -71,7 +71,8 @@ impl Machine {
         let mut report = Report::read(&self.name, &said);
         report.took = started.elapsed();
         report.trouble = trouble?.or(report.trouble);
-        step.done(&format!("{} tests, {} failed", tests.len(), report.failed(tests)));
+        let count = report.count(tests);
+        step.done(&format!("{} passed, {} failed", count.passed, count.failed));
         Ok(report)
     }
 

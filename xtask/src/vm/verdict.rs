@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::progress::human;
+use crate::tally::Count;
 
 /// The kernel will not come back from these.
 const MARKERS: &[&str] =
@@ -44,9 +45,11 @@ impl Report {
         Self { name: name.to_owned(), kernel, verdicts, trouble, took: Duration::ZERO }
     }
 
-    /// How many of these tests have not passed; no verdict is a failure.
-    pub(super) fn failed(&self, tests: &[String]) -> usize {
-        tests.iter().filter(|test| self.verdicts.get(*test) != Some(&Ok(()))).count()
+    /// How many of these tests have passed and failed; no verdict is a failure, and so is trouble after the last one.
+    pub(super) fn count(&self, tests: &[String]) -> Count {
+        let passed = tests.iter().filter(|test| self.verdicts.get(*test) == Some(&Ok(()))).count();
+        let failed = (tests.len() - passed).max(usize::from(self.trouble.is_some()));
+        Count { passed: passed as u64, failed: failed as u64 }
     }
 
     pub(super) fn word(&self, test: &str) -> &'static str {
@@ -111,7 +114,7 @@ mod tests {
         assert_eq!(report.verdicts["one"], Ok(()));
         assert_eq!(report.verdicts["two"], Err("3 pages: not 4".to_owned()));
         assert_eq!(report.trouble, None);
-        assert_eq!(report.failed(&names(&["one", "two", "three"])), 2);
+        assert_eq!(report.count(&names(&["one", "two", "three"])), Count { passed: 1, failed: 2 });
         let table = table(&names(&["one", "two", "three"]), &[report]);
         for row in ["one    ok", "two    FAILED", "three  missing", "vm-6.1 two: 3 pages: not 4"] {
             assert!(table.contains(row), "{table}");
@@ -121,7 +124,7 @@ mod tests {
     #[test]
     fn a_test_that_failed_once_stays_failed() {
         for said in ["### failed a: b\n### ok a\n### end", "### ok a\n### failed a: b\n### end"] {
-            assert_eq!(Report::read("vm", said).failed(&names(&["a"])), 1, "{said}");
+            assert_eq!(Report::read("vm", said).count(&names(&["a"])).failed, 1, "{said}");
         }
     }
 
@@ -131,6 +134,6 @@ mod tests {
         assert!(trouble("### ok a\n[ 9.1] Kernel panic - not syncing: x\n").contains("not syncing: x"));
         assert!(trouble("[ 30.2] watchdog: BUG: soft lockup - CPU#1 stuck for 22s!\n").contains("CPU#1"));
         assert_eq!(trouble("### ok a\n"), "it ended before its tests did");
-        assert_eq!(Report::read("vm", "### ok a\n").failed(&names(&["a"])), 0);
+        assert_eq!(Report::read("vm", "### ok a\n").count(&names(&["a"])), Count { passed: 1, failed: 1 });
     }
 }

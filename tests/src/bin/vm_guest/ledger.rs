@@ -13,18 +13,28 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Nothing may be lost; the account is checked.
-fn ledger_of(pages: &mut Pages, work: impl FnOnce(&mut Pages)) -> Value {
-    let memtrace = Memtrace::attach(pages.pid(), &[]);
-    work(pages);
-    let summary = memtrace.interrupt().summary();
-    assert_eq!(summary["account"]["lost"], 0, "{:#}", summary["account"]);
-    summary.process(pages.pid()).clone()
+/// Of a new workload; nothing may be lost, and the account is checked. Preemptible kernels start no probe on a CPU where
+/// they are inside bpf() themselves. They count that and memtrace says it: such a run is done again, and one that misses
+/// calls without saying so fails.
+fn ledger_of(arguments: &[&str], work: impl Fn(&mut Pages)) -> Value {
+    const TRIES: usize = 10;
+    for _ in 0..TRIES {
+        let mut pages = Pages::start(PAGES, arguments);
+        let memtrace = Memtrace::attach(pages.pid(), &[]);
+        work(&mut pages);
+        let summary = memtrace.interrupt().summary();
+        assert_eq!(summary["account"]["lost"], 0, "{:#}", summary["account"]);
+        let mut notes = summary["notes"].as_array().expect("notes").iter().filter_map(Value::as_str);
+        match notes.find(|note| note.starts_with("the kernel skipped")) {
+            Some(note) => eprintln!("once more: {note}"),
+            None => return summary.process(pages.pid()).clone(),
+        }
+    }
+    panic!("the kernel skips probes in every run");
 }
 
 fn one_thread() {
-    let mut pages = Pages::start(PAGES, &[]);
-    let process = ledger_of(&mut pages, |pages| {
+    let process = ledger_of(&[], |pages| {
         pages.all(&["mmap 0p 1024p", "madvise 0p 1024p nohugepage", "write 0p 1024p"]);
         let fell = pages.fall(&["madvise 0p 256p dontneed", "madvise 512p 128p dontneed", "madvise 1000p 1p dontneed"]);
         assert_eq!((fell, pages.resident(0, 1024)), (385, 639));
@@ -57,8 +67,7 @@ fn four_threads() {
         )
     };
     let lists: Vec<String> = (0..THREADS).map(list).collect();
-    let mut pages = Pages::start(PAGES, &["--threads", "4"]);
-    let process = ledger_of(&mut pages, |pages| {
+    let process = ledger_of(&["--threads", "4"], |pages| {
         let answers = pages.ok(&format!("par {}", lists.join(" | ")));
         assert_eq!(answers.as_array().map(|threads| threads.len() as u64), Some(THREADS));
     });
@@ -81,9 +90,8 @@ fn four_threads() {
 /// again.
 fn same_pages() {
     const RETURNED: u64 = 2 * 4096;
-    let mut pages = Pages::start(PAGES, &["--threads", "4"]);
     let touch = "par write 0p 4096p | write 0p 4096p | write 0p 4096p | write 0p 4096p";
-    let process = ledger_of(&mut pages, |pages| {
+    let process = ledger_of(&["--threads", "4"], |pages| {
         pages.all(&["mmap 0p 4096p", "madvise 0p 4096p nohugepage", touch]);
         pages.all(&["madvise 0p 4096p dontneed", touch, "madvise 0p 4096p dontneed", touch]);
     });

@@ -26,6 +26,9 @@ fn tests() -> Vec<Test> {
     [doctor::tests(), ledger::tests(), runtime::tests(), oom::tests(), gone::tests()].into_iter().flatten().collect()
 }
 
+/// Of the reason that the verdict has room for; all of it goes before.
+const WHY_CHARS: usize = 500;
+
 /// What the last failed assertion said.
 static WHY: Mutex<String> = Mutex::new(String::new());
 
@@ -58,7 +61,8 @@ fn verdict(test: &Test) {
         Err(_) => {
             let why = WHY.lock().map(|why| why.clone()).unwrap_or_default();
             let lines: Vec<&str> = why.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-            println!("\n### failed {}: {}", test.name, lines.join(" | "));
+            let short: String = lines.join(" | ").chars().take(WHY_CHARS).collect();
+            println!("\n{why}\n### failed {}: {short}", test.name);
         }
     }
 }
