@@ -1,8 +1,12 @@
 //! The Go workload `matrix` (tests/workloads/matrix), by every release in every build mode, under control of a test.
+mod stopped;
+
 use crate::child::Child;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+pub use stopped::differences_at_each_step;
 
 pub const RELEASES: &[&str] = &["1.19.8", "1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3"];
 

@@ -1,22 +1,34 @@
-//! A memory cgroup (v1, as on this machine) that is removed when its test is over.
+//! A memory cgroup, of the version that this kernel accounts memory by, that is removed when its test is over.
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-const ROOT: &str = "/sys/fs/cgroup/memory";
+/// Where the hierarchy is, and what its files are called.
+#[derive(Debug)]
+struct Version {
+    root: &'static str,
+    limit: &'static str,
+    usage: &'static str,
+}
+
+const V1: Version =
+    Version { root: "/sys/fs/cgroup/memory", limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes" };
+const V2: Version = Version { root: "/sys/fs/cgroup", limit: "memory.max", usage: "memory.current" };
 
 #[derive(Debug)]
 pub struct MemoryCgroup {
+    version: Version,
     path: PathBuf,
 }
 
 impl MemoryCgroup {
     #[track_caller]
     pub fn new(name: &str, limit_bytes: u64) -> Self {
-        let path = Path::new(ROOT).join(format!("memtrace-test-{}-{name}", std::process::id()));
+        let version = if Path::new(V1.root).exists() { V1 } else { V2 };
+        let path = Path::new(version.root).join(format!("memtrace-test-{}-{name}", std::process::id()));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let group = Self { path };
-        group.write("memory.limit_in_bytes", &limit_bytes.to_string());
+        let group = Self { version, path };
+        group.write(group.version.limit, &limit_bytes.to_string());
         group
     }
 
@@ -37,7 +49,7 @@ impl MemoryCgroup {
 
     #[track_caller]
     pub fn usage_bytes(&self) -> u64 {
-        let text = fs::read_to_string(self.path.join("memory.usage_in_bytes")).expect("usage");
+        let text = fs::read_to_string(self.path.join(self.version.usage)).expect("usage");
         text.trim().parse().expect("a number")
     }
 
@@ -54,7 +66,7 @@ impl Drop for MemoryCgroup {
         let deadline = crate::Deadline::after(std::time::Duration::from_secs(10));
         while let Err(error) = fs::remove_dir(&self.path) {
             for pid in fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default().lines() {
-                let _ = fs::write(Path::new(ROOT).join("cgroup.procs"), pid);
+                let _ = fs::write(Path::new(self.version.root).join("cgroup.procs"), pid);
             }
             if deadline.left().is_zero() {
                 eprintln!("{} stays behind: {error}", self.path.display());

@@ -33,26 +33,42 @@ pub(crate) struct Package {
 /// The package `name` whose upstream version is exactly `upstream`.
 pub(crate) fn find(name: &str, upstream: &str) -> Result<Package> {
     let mirror = mirror()?;
-    let dir = paths::downloads();
-    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let architecture = proc::capture(Command::new("dpkg").arg("--print-architecture"))?;
     for suite in SUITES {
         for arch in ["all", architecture.as_str()] {
-            let index = dir.join(format!("Packages-{suite}-{arch}.xz"));
-            match download(&format!("{mirror}/dists/{suite}/main/binary-{arch}/Packages.xz"), &index) {
-                Ok(()) => {}
+            let index = match index(&mirror, suite, arch) {
                 // A suite without such an index is normal.
                 Err(error) if is_refused(&error) => continue,
-                Err(error) => return Err(error.context("Debian's archive cannot be reached")),
-            }
-            let text = proc::capture(Command::new("xz").arg("-dc").arg(&index))?;
-            fs::remove_file(&index).ok();
-            if let Some(package) = pick(&text, name, upstream, suite, &mirror) {
+                index => index?,
+            };
+            if let Some(package) = pick(&index, name, upstream, suite, &mirror) {
                 return Ok(package);
             }
         }
     }
     bail!("no Debian suite has {name} {upstream}")
+}
+
+/// The newest package of a suite, for x86-64, that has a name as wanted.
+pub(crate) fn newest(suite: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Package> {
+    let mirror = mirror()?;
+    let index = index(&mirror, suite, "amd64")?;
+    let stanzas = index.split("\n\n").filter_map(|stanza| package_in(stanza, suite, &mirror));
+    let newest = stanzas.filter(|package| is_wanted(&package.name)).max_by_key(|package| numbers(&package.version));
+    newest.with_context(|| format!("{suite} has none that could take its place"))
+}
+
+/// The Packages file of a suite.
+fn index(mirror: &str, suite: &str, arch: &str) -> Result<String> {
+    let dir = paths::downloads();
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let index = dir.join(format!("Packages-{suite}-{arch}.xz"));
+    if let Err(error) = download(&format!("{mirror}/dists/{suite}/main/binary-{arch}/Packages.xz"), &index) {
+        return Err(if is_refused(&error) { error } else { error.context("Debian's archive cannot be reached") });
+    }
+    let text = proc::capture(Command::new("xz").arg("-dc").arg(&index))?;
+    fs::remove_file(&index).ok();
+    Ok(text)
 }
 
 impl Package {
@@ -124,19 +140,24 @@ fn pick_mirror(targets: &str) -> Option<String> {
 
 /// The stanza of exactly this upstream version in a Packages index.
 fn pick(index: &str, name: &str, upstream: &str, suite: &str, mirror: &str) -> Option<Package> {
-    index.split("\n\n").find_map(|stanza| {
-        let field = |key: &str| stanza.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
-        let version = field("Package").filter(|found| *found == name).and_then(|_| field("Version"))?;
-        (upstream_of(version) == upstream).then(|| {
-            Some(Package {
-                name: name.to_owned(),
-                version: version.to_owned(),
-                suite: suite.to_owned(),
-                url: format!("{mirror}/{}", field("Filename")?),
-                sha256: field("SHA256")?.to_owned(),
-            })
-        })?
+    let mut packages = index.split("\n\n").filter_map(|stanza| package_in(stanza, suite, mirror));
+    packages.find(|package| package.name == name && upstream_of(&package.version) == upstream)
+}
+
+fn package_in(stanza: &str, suite: &str, mirror: &str) -> Option<Package> {
+    let field = |key: &str| stanza.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+    Some(Package {
+        name: field("Package")?.to_owned(),
+        version: field("Version")?.to_owned(),
+        suite: suite.to_owned(),
+        url: format!("{mirror}/{}", field("Filename")?),
+        sha256: field("SHA256")?.to_owned(),
     })
+}
+
+/// Versions of one series compare like their numbers.
+fn numbers(version: &str) -> Vec<u64> {
+    version.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
 /// `1:1.95.0+dfsg1-2~bpo13+1` is upstream `1.95.0`.
@@ -175,6 +196,12 @@ mod tests {
         let package = pick(INDEX, "rust-src", "1.95.0", "s", "http://m/debian").unwrap();
         assert_eq!((package.url.as_str(), package.sha256.as_str()), ("http://m/debian/pool/b.deb", "bb"));
         assert_eq!(pick(INDEX, "rust-src", "1.95", "s", "http://m/debian"), None);
+    }
+
+    #[test]
+    fn versions_of_a_series_compare_by_number() {
+        assert!(numbers("6.1.176-1") > numbers("6.1.99-2"));
+        assert!(numbers("7.3.4-1~bpo13+1") > numbers("7.3-1~exp1"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::env;
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -14,16 +15,8 @@ use crate::{paths, proc, setup};
 
 pub(crate) fn main() -> Result<ExitCode> {
     setup::ensure()?;
-    // --target even for the host: without it RUSTFLAGS would reach proc macros, which cannot be static.
-    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let step = Step::start("dist", &format!("building memtrace for {target}, static (1 to 4 minutes)"));
-    let mut build = proc::cargo();
-    build.args(["build", "--release", "-p", "memtrace", "--target", &target]);
-    // Flags for this target alone: RUSTFLAGS would also reach the nested build of the eBPF object.
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-    build.env_remove("RUSTFLAGS").env(flags, "-C target-feature=+crt-static");
-    proc::quiet(&mut build, "dist-build", Duration::from_secs(3600), &step)?;
-    let from = paths::cargo_target().join(&target).join("release/memtrace");
+    let step = Step::start("dist", "building memtrace, static (1 to 4 minutes)");
+    let from = build_static(&["-p", "memtrace"], "dist-build", &step)?.join("memtrace");
     let to = paths::root().join("target/dist/memtrace");
     let elf = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
     if names_an_interpreter(&elf).context("the binary is no 64-bit little-endian ELF file")? {
@@ -35,6 +28,19 @@ pub(crate) fn main() -> Result<ExitCode> {
     let sum = proc::capture(Command::new("sha256sum").arg(&to))?;
     println!("{}\t{} bytes\tsha256 {}", to.display(), elf.len(), sum.split_whitespace().next().unwrap_or_default());
     Ok(ExitCode::SUCCESS)
+}
+
+/// `cargo build` of these for this machine, needing nothing of it; the directory with the programs.
+pub(crate) fn build_static(arguments: &[&str], log: &str, step: &Step) -> Result<PathBuf> {
+    // --target even for the host: without it RUSTFLAGS would reach proc macros, which cannot be static.
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let mut build = proc::cargo();
+    build.args(["build", "--release", "--target", &target]).args(arguments);
+    // Flags for this target alone: RUSTFLAGS would also reach the nested build of the eBPF object.
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
+    build.env_remove("RUSTFLAGS").env(flags, "-C target-feature=+crt-static");
+    proc::quiet(&mut build, log, Duration::from_secs(3600), step)?;
+    Ok(paths::cargo_target().join(target).join("release"))
 }
 
 /// Whether an ELF file has a PT_INTERP header, i.e. wants a dynamic loader; `None` when it cannot be read.

@@ -23,6 +23,7 @@ mod suites;
 mod tally;
 mod tidy;
 mod toolchains;
+mod vm;
 mod workloads;
 
 #[derive(Parser)]
@@ -52,6 +53,8 @@ enum Verb {
     Layouts(layouts::Args),
     /// Fetch the Go services of Debian that the tests run
     Services,
+    /// Run the tests that need other kernels in virtual machines
+    Vm(vm::Args),
     /// Check the import law and the size caps
     Tidy,
     /// Build one fully static binary into target/dist
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Matrix => matrix::main(),
         Verb::Layouts(args) => layouts::main(&args),
         Verb::Services => services::main(),
+        Verb::Vm(args) => vm::main(&args),
         Verb::Tidy => tidy::main(),
         Verb::Dist => dist::main(),
     };

@@ -57,6 +57,11 @@ pub(crate) fn services() -> PathBuf {
     root().join("target/services")
 }
 
+/// Kernels, and what their virtual machines run.
+pub(crate) fn vm() -> PathBuf {
+    root().join("target/vm")
+}
+
 /// Cargo's output directory.
 pub(crate) fn cargo_target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {

@@ -1,6 +1,7 @@
 //! Thin typed readers of /proc: one call, one file, sizes in bytes, times in ns. No cache, no policy.
 pub mod cgroup;
 pub mod clock;
+mod hugezero;
 pub mod pagemap;
 pub mod process;
 mod scan;

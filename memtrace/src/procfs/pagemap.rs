@@ -1,5 +1,6 @@
 //! Which pages of a process are resident: PAGEMAP_SCAN where the kernel has it (6.7), else `/proc/PID/pagemap` itself.
 //! Neither maps a page nor reads its content. The zero page is never counted: RSS does not count it either.
+use super::hugezero::{self, HugeZero};
 use super::scan::{self, Region};
 use super::{ProcError, error, path};
 use std::fs::File;
@@ -44,6 +45,8 @@ pub struct Pagemap {
     page_bytes: u64,
     /// Frame of the zero page; `None`: not known, or this user sees no frames.
     zero_frame: Option<u64>,
+    /// Flags of frames; `None`: not needed, or not for this user.
+    frame_flags: Option<File>,
 }
 
 impl Pagemap {
@@ -52,7 +55,8 @@ impl Pagemap {
         let file = File::open(path(pid, "pagemap")).map_err(|e| error(pid, "pagemap", e))?;
         let by_scan = scan::scan(&file, &(0..0), &mut [Region::default()]).is_ok();
         let zero_frame = if by_scan { None } else { zero_frame() };
-        Ok(Pagemap { pid, file, by_scan, page_bytes: ::procfs::page_size(), zero_frame })
+        let frame_flags = if by_scan { None } else { hugezero::flags() };
+        Ok(Pagemap { pid, file, by_scan, page_bytes: ::procfs::page_size(), zero_frame, frame_flags })
     }
 
     /// Whether huge pages are told from others.
@@ -74,6 +78,7 @@ impl Pagemap {
 
     fn entries(&self, range: &Range<u64>, on_run: &mut dyn FnMut(Run)) -> io::Result<()> {
         let mut buffer = vec![0; ENTRIES * ENTRY_BYTES];
+        let mut huge_zero = HugeZero::new(self.frame_flags.as_ref(), self.page_bytes);
         let mut open: Option<Run> = None;
         let mut address = range.start;
         while address < range.end {
@@ -86,7 +91,7 @@ impl Pagemap {
             for entry in wanted[..read].chunks_exact(ENTRY_BYTES) {
                 let entry = entry.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
                 let next = address.saturating_add(self.page_bytes);
-                match (self.state(entry), &mut open) {
+                match (self.state(address, entry, &mut huge_zero), &mut open) {
                     (Some(state), Some(run)) if run.state == state => run.range.end = next,
                     (state, open) => {
                         let done = std::mem::replace(open, state.map(|state| Run { range: address..next, state }));
@@ -100,9 +105,10 @@ impl Pagemap {
         Ok(())
     }
 
-    fn state(&self, entry: u64) -> Option<PageState> {
+    fn state(&self, address: u64, entry: u64, huge_zero: &mut HugeZero<'_>) -> Option<PageState> {
         if entry & PRESENT != 0 {
-            let is_zero = self.zero_frame == Some(entry & FRAME);
+            let frame = entry & FRAME;
+            let is_zero = self.zero_frame == Some(frame) || huge_zero.has(address / self.page_bytes, frame);
             (!is_zero).then_some(PageState::Resident { huge: None })
         } else {
             (entry & SWAPPED != 0).then_some(PageState::Swapped)
