@@ -24,21 +24,21 @@ struct Mapped {
 }
 
 impl Creators {
-    /// `creator`: the function that made the call; `None`: not known.
-    pub fn apply(&mut self, event: &MapEvent, creator: Option<Arc<str>>) {
+    /// `creator`: names the function that made the call, asked for new mappings only; `None`: not known.
+    pub fn apply(&mut self, event: &MapEvent, creator: impl FnOnce() -> Option<Arc<str>>) {
         let (call, target) = (&event.call, event.meta.target);
         let Ok(result) = u64::try_from(call.result) else { return };
         let range = |start: u64, bytes: u64| start..start.saturating_add(bytes);
         match event.op {
             MapOp::Mmap => {
                 self.forget(target, range(result, call.length_bytes));
-                self.remember(target, range(result, call.length_bytes), creator);
+                self.remember(target, range(result, call.length_bytes), creator());
             }
             MapOp::Munmap => self.forget(target, range(call.address, call.length_bytes)),
             // It stays the one who mapped it first.
             MapOp::Mremap => {
                 let first = self.creator(target, &range(call.address, call.length_bytes.max(1)));
-                let creator = first.or(creator);
+                let creator = first.or_else(creator);
                 let to = range(result, event.new_length_bytes.unwrap_or(call.length_bytes));
                 self.forget(target, range(call.address, call.length_bytes));
                 self.forget(target, to.clone());
@@ -134,13 +134,13 @@ mod tests {
         let mut creators = Creators::default();
         let mut mmap = |page: u64, pages: u64, name: &str| {
             let result = i64::try_from(page * PAGE).unwrap();
-            creators.apply(&event(MapOp::Mmap, 0, pages, result, None), Some(name.into()));
+            creators.apply(&event(MapOp::Mmap, 0, pages, result, None), || Some(name.into()));
         };
         mmap(10, 10, "a");
         mmap(20, 4, "b");
         mmap(12, 2, "c");
-        creators.apply(&event(MapOp::Munmap, 16 * PAGE, 2, 0, None), None);
-        creators.apply(&event(MapOp::Munmap, 18 * PAGE, 2, -22, None), None);
+        creators.apply(&event(MapOp::Munmap, 16 * PAGE, 2, 0, None), || None);
+        creators.apply(&event(MapOp::Munmap, 18 * PAGE, 2, -22, None), || None);
         assert_eq!(at(&creators, 10..12).as_deref(), Some("a"));
         assert_eq!(at(&creators, 12..14).as_deref(), Some("c"));
         assert_eq!(at(&creators, 16..18), None);
@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn a_moved_mapping_keeps_its_creator() {
         let mut creators = Creators::default();
-        creators.apply(&event(MapOp::Mmap, 0, 4, 40960, None), Some("a".into()));
-        creators.apply(&event(MapOp::Mremap, 40960, 4, 409_600, Some(8)), Some("b".into()));
+        creators.apply(&event(MapOp::Mmap, 0, 4, 40960, None), || Some("a".into()));
+        creators.apply(&event(MapOp::Mremap, 40960, 4, 409_600, Some(8)), || Some("b".into()));
         assert_eq!(at(&creators, 10..14), None);
         assert_eq!(at(&creators, 100..108).as_deref(), Some("a"));
     }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_counted() {
         let mut creators = Creators { count: MAPPINGS_MAX, ..Creators::default() };
-        creators.apply(&event(MapOp::Mmap, 0, 1, 4096, None), Some("a".into()));
+        creators.apply(&event(MapOp::Mmap, 0, 1, 4096, None), || Some("a".into()));
         assert_eq!((creators.left_out, at(&creators, 1..2)), (1, None));
     }
 }

@@ -272,7 +272,7 @@ impl<W: Write> Processing<W> {
 /// Who mapped what; a new program has none of the mappings of the one before.
 fn remember((sites, creators): &mut (Sites, Creators), event: &Event) {
     match event {
-        Event::Map(map) => creators.apply(map, sites.creator(map)),
+        Event::Map(map) => creators.apply(map, || sites.creator(map)),
         Event::Task(task) if matches!(task.what, TaskWhat::Exec { .. } | TaskWhat::Exit { .. }) => {
             creators.forget_all(task.meta.target);
         }
