@@ -1,6 +1,6 @@
 //! Whether a located runtime is what it is taken for: relations that hold in every Go process, and in no other memory.
 use super::bytes::Bytes;
-use super::mcache::SPAN_CLASSES;
+use super::mcache::{SPAN_CLASSES, having};
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
 use super::sample::{implausible, pointers, words};
@@ -89,7 +89,7 @@ impl<M: ReadMemory> Runtime<M> {
 
     /// The Ps have all caches that there are; each has a span for every class, be it the empty one.
     fn span_caches(&self, ps: &[u64], caches_bytes: u64) -> Result<(), RuntimeError> {
-        let caches: Vec<u64> = self.caches(ps)?.into_iter().filter(|cache| *cache != 0).collect();
+        let caches = having(&self.caches(ps)?);
         same("memory of P's caches", caches_bytes, caches.len() as u64 * u64::from(self.layout.mcache.bytes))?;
         if words(&self.of_each(&caches, self.layout.mcache.alloc, 8 * SPAN_CLASSES)?).any(|span| span == 0) {
             return Err(implausible("a P's cache has no span of some class: not the layout of this Go version"));

@@ -110,13 +110,11 @@ impl<M: ReadMemory> Runtime<M> {
             });
         }
         let held = self.held(&addresses)?;
-        for (cache, (known, tiny_allocs)) in caches.iter_mut().zip(addresses.iter().zip(&held.tiny_allocs)) {
-            let mut bytes = vec![0; layout.mcache.bytes as usize];
-            if *known == 0 {
-                continue;
-            }
-            self.memory.read(*known, &mut bytes)?;
-            let bytes = Bytes(&bytes);
+        let mcache_bytes = layout.mcache.bytes as usize;
+        let mcaches = self.of_each(&having(&addresses), 0, mcache_bytes)?;
+        let all = caches.iter_mut().zip(&addresses).zip(&held.tiny_allocs).filter(|((_, address), _)| **address != 0);
+        for (((cache, _), tiny_allocs), bytes) in all.zip(mcaches.chunks_exact(mcache_bytes.max(1))) {
+            let bytes = Bytes(bytes);
             cache.tiny_allocs = *tiny_allocs;
             cache.is_flushed = bytes.u32(layout.mcache.flush_gen)? == u32::from_le_bytes(sweepgen);
             for order in 0..STACK_ORDERS {
@@ -170,8 +168,7 @@ impl<M: ReadMemory> Runtime<M> {
         let layout = &*self.layout;
         let (tiny_at, spans_at) = (layout.mcache.tiny_allocs, layout.mcache.alloc);
         let window = spans_at.saturating_sub(tiny_at) as usize + 8 * SPAN_CLASSES;
-        let known: Vec<u64> = caches.iter().filter(|cache| **cache != 0).copied().collect();
-        let windows = self.of_each(&known, tiny_at, window)?;
+        let windows = self.of_each(&having(caches), tiny_at, window)?;
         let mut windows = windows.chunks_exact(window.max(1));
         let (mut tiny_allocs, mut spans) = (Vec::with_capacity(caches.len()), Vec::new());
         for (index, address) in caches.iter().enumerate() {
@@ -190,6 +187,11 @@ impl<M: ReadMemory> Runtime<M> {
         let bytes = gather(&self.memory, &addresses, layout.mspan.bytes as usize)?;
         Ok(Held { tiny_allocs, places, bytes })
     }
+}
+
+/// Without those that are none.
+pub(super) fn having(caches: &[u64]) -> Vec<u64> {
+    caches.iter().copied().filter(|cache| *cache != 0).collect()
 }
 
 fn most_frequent(mut addresses: Vec<u64>) -> Option<u64> {

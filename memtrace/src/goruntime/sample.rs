@@ -191,12 +191,12 @@ impl Sampler {
         let gc = best.counters.gc;
         let memstats = best.counters.memstats(&unflushed, best.span_inuse, best.cache_inuse, headroom);
         let bare = best.counters.memstats(&Unflushed::default(), best.span_inuse, best.cache_inuse, headroom);
-        // It lasts for as long as the call does, so that no other reading helps.
-        let moving = match best.skew > permitted_skew(bare.heap_sys) {
-            true => best.counters.moving(self.ps.len() as u64),
-            false => Moving::default(),
-        };
-        (best.worst, best.skew) = worst(best.counters.gaps(moving));
+        let mut moving = Moving::default();
+        if best.skew > permitted_skew(bare.heap_sys) {
+            // It lasts for as long as the call does, so that no other reading helps.
+            moving = best.counters.moving(self.ps.len() as u64);
+            (best.worst, best.skew) = worst(best.counters.gaps(moving));
+        }
         self.check(&best, &bare)?;
         let Rest { gc_phase, scavenger, num_goroutine, threads } = best.sample;
         Ok(Sample {
