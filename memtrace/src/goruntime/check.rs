@@ -4,8 +4,8 @@ use super::mcache::{SPAN_CLASSES, having};
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
 use super::sample::{implausible, pointers, words};
+use super::spans::GO_PAGE_BYTES;
 
-const GO_PAGE_BYTES: u64 = 8 << 10;
 /// A set of counters torn by the running target is read again, so many times at most.
 const ATTEMPTS: usize = 3;
 

@@ -1,13 +1,13 @@
 //! Reading another process's memory, and the six heap counters in it. The only room here with `unsafe`.
 use std::io::{self, ErrorKind};
 
+use super::spans::GO_PAGE_BYTES;
 use crate::event::{GoCounters, GoHeap};
 
 /// Highest user address on every supported machine (47 bits; arm64 with 48 bits still maps Go's heap below this).
 const ADDRESS_SPACE_BYTES: u64 = 1 << 47;
-/// `_PageSize` of the Go runtime (sizeclasses.go): spans are whole numbers of it.
-const GO_PAGE_BYTES: u64 = 8 << 10;
-const SYSTEM_PAGE_BYTES: u64 = 4 << 10;
+/// The smallest of any system that Go runs on.
+pub(super) const SYSTEM_PAGE_BYTES: u64 = 4 << 10;
 
 /// Linux's UIO_MAXIOV: iovecs one call takes.
 const IOVECS_MAX: usize = 1024;

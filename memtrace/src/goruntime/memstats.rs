@@ -2,9 +2,9 @@
 use super::RuntimeError;
 use super::bytes::Bytes;
 use super::layout::Layout;
+use super::memory::SYSTEM_PAGE_BYTES;
 use super::pages::CHUNK_BYTES;
 
-const PAGE_BYTES: u64 = 4 << 10;
 /// Small size classes with class 0, which stands for large objects.
 pub const CLASSES: usize = 68;
 /// Entries of `MemStats.BySize`, which Go cannot change any more.
@@ -228,7 +228,7 @@ impl Counters {
     /// What system calls under way can account for. Every P and the background scavenger move a chunk at a time.
     pub(super) fn moving(&self, ps: u64) -> Moving {
         let most = ps.saturating_add(1).saturating_mul(CHUNK_BYTES);
-        let pages = |bytes: u64| if bytes <= most && bytes.is_multiple_of(PAGE_BYTES) { bytes } else { 0 };
+        let pages = |bytes: u64| if bytes <= most && bytes.is_multiple_of(SYSTEM_PAGE_BYTES) { bytes } else { 0 };
         let mapped = pages(self.gc.heap_released.wrapping_sub(self.released));
         let parts = self.mapped().wrapping_sub(self.released);
         Moving { mapped, returned: pages(parts.wrapping_sub(self.gc.mapped_ready).wrapping_sub(mapped)) }

@@ -3,13 +3,13 @@ use super::mcache::PS_MAX;
 use super::memory::{Piece, ReadMemory};
 use super::memstats::{Counters, MemStats, Moving, Unflushed};
 use super::runtime::{Runtime, RuntimeError};
+use super::spans::GO_PAGE_BYTES;
 use super::statics::{Slot, Statics};
 
 /// A torn set of counters is read again at once, so many times at most; the best is kept.
 const RETRIES: u32 = 3;
 /// Skew beyond this part of HeapSys is an error.
 const SKEW_PERMILLE: u64 = 10;
-const GO_PAGE_BYTES: u64 = 8 << 10;
 /// `memoryLimitHeapGoal` leaves 3 % since Go 1.21, and 1 MiB before.
 const HEADROOM_PERCENT: u64 = 3;
 const NO_LIMIT: u64 = i64::MAX as u64;

@@ -5,6 +5,7 @@ use super::memstats::CLASSES;
 use super::runtime::{Runtime, RuntimeError};
 use super::sample::{implausible, words};
 
+/// `_PageSize` of the Go runtime (sizeclasses.go): spans are whole numbers of it.
 pub const GO_PAGE_BYTES: u64 = 8 << 10;
 /// Spans a list may hold, 32 bytes each. A walk has no such limit.
 pub const SPANS_MAX: usize = 3 << 19;

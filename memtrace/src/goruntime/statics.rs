@@ -1,9 +1,8 @@
 //! Variables of the runtime, gathered with one system call, without touching pages that the target never touched.
 use super::RuntimeError;
 use super::bytes::Bytes;
-use super::memory::{Piece, ReadMemory};
+use super::memory::{Piece, ReadMemory, SYSTEM_PAGE_BYTES};
 
-const PAGE_BYTES: u64 = 4 << 10;
 /// Of all variables together: more is a damaged layout.
 const BYTES_MAX: usize = 256 << 10;
 
@@ -40,7 +39,7 @@ impl Statics {
         };
         let mut from = address;
         while from < end {
-            let to = end.min((from | (PAGE_BYTES - 1)).saturating_add(1));
+            let to = end.min((from | (SYSTEM_PAGE_BYTES - 1)).saturating_add(1));
             let bytes = (to - from) as usize;
             self.parts.push(Part { address: from, bytes, is_untouched: true });
             from = to;
@@ -57,7 +56,7 @@ impl Statics {
     pub(super) fn read(&mut self, memory: &impl ReadMemory, more: &mut [Piece<'_>]) -> Result<(), RuntimeError> {
         let mut known = None;
         for part in self.parts.iter_mut().filter(|part| part.is_untouched) {
-            let page = part.address & !(PAGE_BYTES - 1);
+            let page = part.address & !(SYSTEM_PAGE_BYTES - 1);
             let touched = match known {
                 Some((at, touched)) if at == page => touched,
                 _ => memory.is_touched(page)?,
