@@ -22,21 +22,7 @@ pub(super) struct Described {
     incarnation: Option<Incarnation>,
 }
 
-/// What execs meanwhile is described again, so often at most.
-const ATTEMPTS: usize = 3;
-
 pub(super) fn describe(finder: &mut Finder, pid: u32) -> Described {
-    let mut described = once(finder, pid);
-    for _ in 1..ATTEMPTS {
-        if described.is_still(pid) {
-            break;
-        }
-        described = once(finder, pid);
-    }
-    described
-}
-
-fn once(finder: &mut Finder, pid: u32) -> Described {
     let incarnation = Incarnation::read(pid).ok();
     let found = finder.find(pid);
     // It may load a Go library yet.

@@ -131,9 +131,13 @@ impl Follower {
     }
 
     fn add(&mut self, pid: u32, target_flags: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
-        let described = describe::describe(&mut self.finder, pid);
+        let mut described = describe::describe(&mut self.finder, pid);
         let target = self.kernel.add_target(pid, described.counters, target_flags)?;
-        self.withdraw_stale(pid, target, &described)?;
+        if !described.is_still(pid) {
+            // Of an exec before the entry there is no record: from here on there is one of each.
+            described = describe::describe(&mut self.finder, pid);
+            self.enter_counters(pid, target, &described, target_flags)?;
+        }
         if let Err(why) = self.kernel.track_faults(pid, false) {
             tell(News::Note(format!("pid {pid}: re-faults are not seen: {why}")));
         }
@@ -148,14 +152,13 @@ impl Follower {
         Ok(())
     }
 
-    /// An exec between the description and the entry into the target set has cleared the address there too early: what
-    /// was entered is of the program before. Its own record, still to come, brings the right one.
-    fn withdraw_stale(&mut self, pid: u32, target: TargetId, described: &Described) -> Result<(), FollowError> {
-        if described.counters != 0
-            && !described.is_still(pid)
-            && let Some(current) = self.kernel.target(pid)?
-        {
-            self.kernel.set_go_counters(pid, target, 0, current.flags)?;
+    /// Says in the target set where a target's Go counters are. An exec between the description and this has cleared the
+    /// address there too early: what was entered is of the program before, and is withdrawn. The record of the exec, still
+    /// to come, brings the right one.
+    fn enter_counters(&mut self, pid: u32, target: TargetId, of: &Described, flags: u32) -> Result<(), FollowError> {
+        self.kernel.set_go_counters(pid, target, of.counters, flags)?;
+        if of.counters != 0 && !of.is_still(pid) {
+            self.kernel.set_go_counters(pid, target, 0, flags)?;
         }
         Ok(())
     }
@@ -184,18 +187,15 @@ impl Follower {
         if described.exe.is_none() || (described.go.is_none() && described.refused.is_none()) {
             return Ok(());
         }
-        let (counters, is_settled) = (described.counters, described.is_settled);
-        known.described = described;
-        tell(News::Process(known.described.info(target, pid)));
-        if is_settled {
-            tell_refusal(pid, &known.described, tell);
+        known.described = described.clone();
+        tell(News::Process(described.info(target, pid)));
+        if described.is_settled {
+            tell_refusal(pid, &described, tell);
         }
-        let described = known.described.clone();
-        if counters != before
+        if described.counters != before
             && let Some(current) = self.kernel.target(pid)?.filter(|current| current.id == target)
         {
-            self.kernel.set_go_counters(pid, target, counters, current.flags)?;
-            self.withdraw_stale(pid, target, &described)?;
+            self.enter_counters(pid, target, &described, current.flags)?;
         }
         Ok(())
     }
@@ -258,8 +258,7 @@ impl Follower {
         };
         let described = describe::describe(&mut self.finder, pid);
         let flags_now = current.flags & !flags::PROVISIONAL;
-        self.kernel.set_go_counters(pid, target, described.counters, flags_now)?;
-        self.withdraw_stale(pid, target, &described)?;
+        self.enter_counters(pid, target, &described, flags_now)?;
         if let Err(why) = self.kernel.track_faults(pid, true) {
             log::debug!("pid {pid}: {why}");
         }
