@@ -1,34 +1,10 @@
 //! The end by the OOM killer in a memory cgroup of version 2.
 use crate::ledger::PAGES;
 use crate::{Test, test};
-use memtrace_tests::{MemoryCgroup, Memtrace, PAGE, Pages, Processes as _, assert_json};
-use serde_json::json;
-use std::os::unix::process::ExitStatusExt as _;
-
-const LIMIT: u64 = 64 << 20;
+use memtrace_tests::{Pages, killed_at_limit};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![test("an_oom_kill_in_a_cgroup_of_version_2_is_told_with_its_stalls", kill)]
-}
-
-fn kill() {
-    let group = MemoryCgroup::new("oom", LIMIT);
-    let mut pages = Pages::start(PAGES, &[]);
-    let pid = pages.pid();
-    group.add(pid);
-    let memtrace = Memtrace::attach(pid, &[]);
-    pages.all(&["mmap 0p 65536p", "madvise 0p 65536p nohugepage", "write 0p 100p", "madvise 0p 50p dontneed"]);
-    let status = pages.last("write 0p 65536p");
-    assert_eq!(status.signal(), Some(libc::SIGKILL));
-    let summary = memtrace.end().summary();
-    let process = summary.process(pid);
-    let expected = json!({
-        "oom_killed": true, "exit": {"signal": 9, "killed_by": "oom"},
-        "advise": {"dontneed": {"unmapped_bytes": 50 * PAGE, "refaulted_bytes": 50 * PAGE}},
-    });
-    assert_json(process, &expected);
-    assert!(process["reclaim_stalls"].as_u64() > Some(0), "{process:#}");
-    // It cannot have had more than its limit, and had nearly that.
-    let peak = process["rss_bytes"]["peak"].as_u64().expect("a peak");
-    assert!(peak > LIMIT / 2, "{process:#}");
+    vec![test("an_oom_kill_in_a_cgroup_of_version_2_is_told_with_its_stalls", || {
+        killed_at_limit(Pages::start(PAGES, &[]));
+    })]
 }
