@@ -23,10 +23,8 @@ pub(super) fn build() -> Result<Guest> {
     setup::ensure()?;
     fs::create_dir_all(paths::workloads()).context("cannot make target/workloads")?;
     fs::create_dir_all(paths::vm()).context("cannot make target/vm")?;
-    if !go_programs().iter().all(|program| program.is_file()) {
-        matrix::build()?;
-        proc::capture(&mut workloads::build("./truth"))?;
-    }
+    matrix::build()?;
+    proc::capture(&mut workloads::build("./truth"))?;
     let step = Step::start("vm guest", "building memtrace and its tests, static (1 to 5 minutes the first time)");
     let arguments =
         ["-p", "memtrace", "-p", "memtrace-tests", "--bin", "memtrace", "--bin", "vm_guest", "--bin", "pages"];
@@ -39,7 +37,7 @@ pub(super) fn build() -> Result<Guest> {
     Ok(Guest { initramfs, tests: listed.lines().map(str::to_owned).collect() })
 }
 
-/// As `cargo xtask test` has built them, by every release.
+/// By every release.
 fn go_programs() -> Vec<PathBuf> {
     let matrix = toolchains::MATRIX.iter().map(|release| paths::matrix().join(release).join("stripped/program"));
     matrix.chain([paths::workloads().join("truth")]).collect()
