@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Error, Result, bail};
 
+use crate::progress::Step;
 use crate::{paths, proc};
 
 /// Searched in this order until the exact version turns up; backports and the newest suites have recent compilers.
@@ -28,6 +29,59 @@ pub(crate) struct Package {
     pub(crate) suite: String,
     pub(crate) url: String,
     pub(crate) sha256: String,
+}
+
+/// One file out of a pinned package.
+pub(crate) struct Wanted<'a> {
+    /// What it is called by on the way.
+    pub(crate) name: &'a str,
+    pub(crate) package: &'a str,
+    pub(crate) pool_path: &'a str,
+    pub(crate) sha256: &'a str,
+    pub(crate) place: &'a Path,
+}
+
+impl Wanted<'_> {
+    /// Puts it in its place, unless it is there. `other`: the package to take when Debian no longer has the pinned one;
+    /// `file`: where it lies in the unpacked package.
+    pub(crate) fn provide(
+        &self,
+        other: impl FnOnce() -> Result<Package>,
+        file: impl FnOnce(&Path) -> Result<PathBuf>,
+    ) -> Result<()> {
+        let mut record = self.place.as_os_str().to_owned();
+        record.push(".sha256");
+        if self.place.is_file() && fs::read_to_string(&record).is_ok_and(|sha256| sha256 == self.sha256) {
+            return Ok(());
+        }
+        let step = Step::start(self.name, "fetching Debian's package");
+        let (version, tree) = self
+            .unpack(other, &step)
+            .with_context(|| format!("{} cannot be had from Debian's archive", self.package))?;
+        if let Some(dir) = self.place.parent() {
+            fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        }
+        fs::rename(file(&tree)?, self.place).with_context(|| format!("cannot make {}", self.place.display()))?;
+        fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
+        fs::write(&record, self.sha256).with_context(|| format!("cannot write {}", record.display()))?;
+        step.done(&version);
+        Ok(())
+    }
+
+    /// The version of the package that is unpacked, and where.
+    fn unpack(&self, other: impl FnOnce() -> Result<Package>, step: &Step) -> Result<(String, PathBuf)> {
+        let pinned = Package::pinned(self.pool_path, self.sha256)?;
+        match fetch_and_unpack(&pinned) {
+            Err(error) if is_refused(&error) => {
+                let other = other()?;
+                let Package { name, version, suite, .. } = &other;
+                step.heartbeat(&format!("{} is gone; {name} {version} of {suite} instead", self.pool_path));
+                let tree = fetch_and_unpack(&other)?;
+                Ok((other.version, tree))
+            }
+            tree => Ok((pinned.version, tree?)),
+        }
+    }
 }
 
 /// The package `name` whose upstream version is exactly `upstream`.
@@ -174,7 +228,7 @@ fn download(url: &str, to: &Path) -> Result<()> {
 }
 
 /// Whether the server has answered that there is no such file.
-pub(crate) fn is_refused(error: &Error) -> bool {
+fn is_refused(error: &Error) -> bool {
     error.to_string().contains("(22)")
 }
 

@@ -1,15 +1,12 @@
 //! `cargo xtask services`: the Go services that the tests run, out of Debian 12's packages, at `target/services/<program>`.
 //! Nothing is installed: each needs the C library only.
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::debian::{self, Package};
+use crate::debian::{self, Wanted};
 use crate::paths;
-use crate::progress::Step;
 
 struct Service {
     program: &'static str,
@@ -48,41 +45,12 @@ pub(crate) fn fetch() -> Result<()> {
         bail!("the services are pinned for x86_64 only");
     }
     for service in SERVICES {
-        let place = paths::services().join(service.program);
-        let record = place.with_extension("sha256");
-        if place.is_file() && fs::read_to_string(&record).is_ok_and(|sha256| sha256 == service.sha256) {
-            continue;
-        }
-        let step = Step::start(service.program, "fetching Debian's package");
-        let version = service
-            .install(&place, &step)
-            .with_context(|| format!("{} cannot be had from Debian's archive", service.package))?;
-        fs::write(&record, service.sha256).with_context(|| format!("cannot write {}", record.display()))?;
-        step.done(&version);
+        let Service { program, package, upstream, pool_path, sha256 } = *service;
+        let wanted = Wanted { name: program, package, pool_path, sha256, place: &paths::services().join(program) };
+        // Debian keeps only its newest build of an upstream version.
+        wanted.provide(|| debian::find(package, upstream), |tree| Ok(tree.join("usr/bin").join(program)))?;
     }
     Ok(())
-}
-
-impl Service {
-    /// The version of the package that it came from.
-    fn install(&self, place: &Path, step: &Step) -> Result<String> {
-        let pinned = Package::pinned(self.pool_path, self.sha256)?;
-        let (version, tree) = match debian::fetch_and_unpack(&pinned) {
-            // Debian has built it again, and keeps only the newest.
-            Err(error) if debian::is_refused(&error) => {
-                let other = debian::find(self.package, self.upstream)?;
-                step.heartbeat(&format!("{} is gone; {} of {} instead", self.pool_path, other.version, other.suite));
-                let tree = debian::fetch_and_unpack(&other)?;
-                (other.version, tree)
-            }
-            tree => (pinned.version, tree?),
-        };
-        fs::create_dir_all(paths::services()).context("cannot make target/services")?;
-        fs::rename(tree.join("usr/bin").join(self.program), place)
-            .with_context(|| format!("cannot make {}", place.display()))?;
-        fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
-        Ok(version)
-    }
 }
 
 #[cfg(test)]
