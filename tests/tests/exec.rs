@@ -29,7 +29,7 @@ fn records_after_an_exec_carry_the_counters_of_the_new_program() {
     });
     let first = monotonic_ns();
     run(&mut program, "grow 8");
-    run(&mut program, "freeos");
+    churn(&mut program);
     let execed = monotonic_ns();
     // Answered by the new program.
     run(&mut program, "exec");
@@ -43,7 +43,7 @@ fn records_after_an_exec_carry_the_counters_of_the_new_program() {
     });
     let second = monotonic_ns();
     run(&mut program, "grow 24");
-    run(&mut program, "freeos");
+    churn(&mut program);
     let ended = memtrace.interrupt();
     let mut lines = ended.json();
     let last = lines.pop().expect("an account");
