@@ -16,6 +16,11 @@ fn main() {
 }
 
 fn build() -> Result<()> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("no OUT_DIR")?);
+    // The fuzz targets load no programs.
+    if env::var_os("CARGO_CFG_FUZZING").is_some() {
+        return fs::write(out.join(OBJECT), []).context("cannot write the object");
+    }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("memtrace is not in its workspace")?;
     let tools = workspace.join("target/tools/bin");
     for input in ["memtrace-ebpf/src", "memtrace-ebpf/Cargo.toml", "memtrace-common/src", "Cargo.toml", "Cargo.lock"] {
@@ -23,9 +28,11 @@ fn build() -> Result<()> {
     }
     println!("cargo:rerun-if-changed={}", tools.join("bpf-linker").display());
     check_tools(&tools)?;
-    let out = PathBuf::from(env::var_os("OUT_DIR").context("no OUT_DIR")?);
-    // Beside the profiles, so that dev, release and clippy share one build: target/<profile>/build/<package>/out.
-    let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("ebpf");
+    // Beside the profiles, so that dev, release and clippy share one build: target/<profile>/build/<package>/out, with a
+    // directory of the triple above the profile where cargo was told one.
+    let beside = out.ancestors().nth(4).unwrap_or(&out);
+    let of_triple = env::var_os("TARGET").is_some_and(|triple| beside.ends_with(triple));
+    let target_dir = beside.parent().filter(|_| of_triple).unwrap_or(beside).join("ebpf");
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
     let triple =
         if env::var("CARGO_CFG_TARGET_ENDIAN")? == "big" { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };

@@ -30,3 +30,12 @@ pub const CALIBRATE_WINDOW: u64 = 64;
 
 /// Granule of the kernel's direct map base (x86-64 `kernel_randomize_memory`: PUD_SIZE).
 pub const DIRECT_MAP_STEP: u64 = 1 << 30;
+
+/// Meaning of [`crate::params::MmOffsets::page_tables`].
+pub mod page_tables {
+    /// Not known: not walked.
+    pub const NONE: u32 = 0;
+    pub const X86_64: u32 = 1;
+    /// Of pages of 4 KiB.
+    pub const ARM64: u32 = 2;
+}

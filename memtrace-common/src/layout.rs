@@ -10,7 +10,7 @@ use crate::target::Target;
 use core::mem::{offset_of, size_of};
 
 /// Bumped when the meaning of a field changes without its place.
-pub const ABI_VERSION: u64 = 1;
+pub const ABI_VERSION: u64 = 2;
 
 /// Name of the global that carries [`DIGEST`] in the object.
 pub const GLOBAL: &str = "LAYOUT_DIGEST";
@@ -33,6 +33,17 @@ pub const LAYOUT: &[(&str, usize)] = &[
     ("ReclaimRecord", size_of::<ReclaimRecord>()),
     ("TaskRecord", size_of::<TaskRecord>()),
     ("TaskRecord.comm", offset_of!(TaskRecord, comm)),
+    ("WordsRecord", size_of::<WordsRecord>()),
+    ("WordsRecord.plan", offset_of!(WordsRecord, plan)),
+    ("WordsRecord.bytes", offset_of!(WordsRecord, bytes)),
+    ("FatalRecord", size_of::<FatalRecord>()),
+    ("FatalRecord.stack", offset_of!(FatalRecord, stack)),
+    ("WalkPlan", size_of::<WalkPlan>()),
+    ("WalkPlan.state", offset_of!(WalkPlan, state)),
+    ("BucketsRecord", size_of::<BucketsRecord>()),
+    ("GoroutinesRecord", size_of::<GoroutinesRecord>()),
+    ("GoroutinesRecord.pointers", offset_of!(GoroutinesRecord, pointers)),
+    ("WalkEndRecord", size_of::<WalkEndRecord>()),
     ("ProgramCounters", size_of::<ProgramCounters>()),
     ("FaultStats", size_of::<FaultStats>()),
     ("FaultStats.log2_ns", offset_of!(FaultStats, log2_ns)),
@@ -75,6 +86,11 @@ const _: () = {
         size_of::<OomRecord>(),
         size_of::<ReclaimRecord>(),
         size_of::<TaskRecord>(),
+        size_of::<WordsRecord>(),
+        size_of::<FatalRecord>(),
+        size_of::<BucketsRecord>(),
+        size_of::<GoroutinesRecord>(),
+        size_of::<WalkEndRecord>(),
     ];
     let mut i = 0;
     while i < records.len() {

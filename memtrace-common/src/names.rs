@@ -9,6 +9,11 @@ pub mod map {
     pub const STACKS: &str = "STACKS";
     pub const HOST: &str = "HOST";
     pub const CPU_OFFSETS: &str = "CPU_OFFSETS";
+    pub const WORD_PLANS: &str = "WORD_PLANS";
+    pub const WORDS_DUE: &str = "WORDS_DUE";
+    pub const FATAL_DUE: &str = "FATAL_DUE";
+    pub const WALK_PLANS: &str = "WALK_PLANS";
+    pub const WALKS_DUE: &str = "WALKS_DUE";
 }
 
 /// Counter blocks: one per family of hooks; an enter/exit pair is one hook, counted at exit. The value is the index in COUNTERS.
@@ -19,6 +24,9 @@ pub enum Hook {
     Map,
     Fault,
     SigGenerate,
+    SigDeliver,
+    Fatal,
+    Walk,
     MarkVictim,
     MemcgReclaim,
     DirectReclaim,
@@ -27,11 +35,14 @@ pub enum Hook {
     Exit,
 }
 
-pub const HOOKS: [(Hook, &str); 10] = [
+pub const HOOKS: [(Hook, &str); 13] = [
     (Hook::Advise, "advise"),
     (Hook::Map, "map"),
     (Hook::Fault, "fault"),
     (Hook::SigGenerate, "signal_generate"),
+    (Hook::SigDeliver, "signal_deliver"),
+    (Hook::Fatal, "fatal"),
+    (Hook::Walk, "walk"),
     (Hook::MarkVictim, "mark_victim"),
     (Hook::MemcgReclaim, "memcg_reclaim"),
     (Hook::DirectReclaim, "direct_reclaim"),

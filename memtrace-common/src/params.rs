@@ -1,6 +1,10 @@
 //! Start-up parameters of the kernel side: one read-only global, constants to the verifier, so that code for what this
 //! kernel lacks is pruned. Offsets are bytes; [`ABSENT`] means this kernel has no such field.
+mod registers;
+
 use bytemuck::{Pod, Zeroable};
+
+pub use registers::RegisterOffsets;
 
 pub const ABSENT: u32 = u32::MAX;
 
@@ -14,6 +18,7 @@ pub struct Params {
     pub mm: MmOffsets,
     pub cgroup: CgroupOffsets,
     pub trace: TraceOffsets,
+    pub registers: RegisterOffsets,
     pub switches: Switches,
 }
 
@@ -35,8 +40,9 @@ pub struct TaskOffsets {
     pub rss_cache: u32,
     /// `signal_struct.live`: threads not yet exited (atomic_t).
     pub signal_live: u32,
-    /// `signal_struct.nr_threads` (int).
+    /// `signal_struct.nr_threads`, `signal_struct.group_exit_code` (int).
     pub signal_nr_threads: u32,
+    pub signal_group_exit_code: u32,
 }
 
 /// `struct mm_struct`, `struct percpu_counter`, `struct page`, from BTF.
@@ -65,7 +71,7 @@ pub struct MmOffsets {
     pub users: u32,
     /// `mm_struct.brk`.
     pub brk: u32,
-    pub pad: u32,
+    pub page_tables: u32,
 }
 
 /// Meaning of [`MmOffsets::rss_mode`].
@@ -113,7 +119,6 @@ pub struct TraceOffsets {
     pub memcg_end_reclaimed: u32,
     pub direct_begin_order: u32,
     pub direct_end_reclaimed: u32,
-    pub pad: u32,
 }
 
 /// What to do; 0 or 1 unless said otherwise.

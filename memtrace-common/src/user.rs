@@ -2,6 +2,7 @@
 use crate::counters::ProgramCounters;
 use crate::host::Host;
 use crate::params::Params;
+use crate::records::{WalkPlan, WordPlan};
 use crate::refault::{ChunkKey, FaultStats};
 use crate::target::Target;
 
@@ -12,4 +13,4 @@ macro_rules! pod {
     )*};
 }
 
-pod!(ProgramCounters, Host, Params, ChunkKey, FaultStats, Target);
+pod!(ProgramCounters, Host, Params, ChunkKey, FaultStats, Target, WordPlan, WalkPlan);

@@ -19,17 +19,28 @@ OomRecord.go 104
 ReclaimRecord 120
 TaskRecord 144
 TaskRecord.comm 80
+WordsRecord 13528
+WordsRecord.plan 80
+WordsRecord.bytes 1240
+FatalRecord 896
+FatalRecord.stack 128
+WalkPlan 200
+WalkPlan.state 96
+BucketsRecord 12336
+GoroutinesRecord 5800
+GoroutinesRecord.pointers 5160
+WalkEndRecord 136
 ProgramCounters 40
 FaultStats 464
 FaultStats.log2_ns 56
 ChunkKey 16
 Target 24
 Host 48
-Params 224
-Params.mm 48
-Params.cgroup 112
-Params.trace 136
-Params.switches 192
+Params 256
+Params.mm 52
+Params.cgroup 116
+Params.trace 140
+Params.switches 224
 ";
 
 #[test]

@@ -1,5 +1,5 @@
-//! One count per outcome; per CPU, so plain adds are exact (programs of one CPU do not interleave).
-use crate::maps;
+//! One count per outcome; per CPU, and with atomics: programs behind functions may be preempted by others of their CPU.
+use crate::{maps, shared};
 use memtrace_common::names::Hook;
 
 #[derive(Clone, Copy)]
@@ -14,13 +14,14 @@ pub enum Outcome {
 #[inline(always)]
 pub fn count(hook: Hook, outcome: Outcome) {
     if let Some(c) = maps::counters(hook as u32) {
-        c.hits += 1;
-        match outcome {
-            Outcome::Filtered => c.filtered += 1,
-            Outcome::Submitted => c.submitted += 1,
-            Outcome::RingFull => c.ring_full += 1,
-            Outcome::ReadFailed => c.read_failed += 1,
-        }
+        shared::add(&mut c.hits, 1);
+        let became = match outcome {
+            Outcome::Filtered => &mut c.filtered,
+            Outcome::Submitted => &mut c.submitted,
+            Outcome::RingFull => &mut c.ring_full,
+            Outcome::ReadFailed => &mut c.read_failed,
+        };
+        shared::add(became, 1);
     }
 }
 
@@ -29,9 +30,9 @@ pub fn count(hook: Hook, outcome: Outcome) {
 pub fn count_submitted(hook: Hook) -> u64 {
     match maps::counters(hook as u32) {
         Some(c) => {
-            c.hits += 1;
-            c.submitted += 1;
-            c.submitted
+            shared::add(&mut c.hits, 1);
+            shared::add(&mut c.submitted, 1);
+            shared::load(&c.submitted)
         }
         None => 0,
     }

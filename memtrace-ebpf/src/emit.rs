@@ -3,7 +3,7 @@ use crate::counters::{Outcome, count, count_submitted};
 use crate::kread;
 use crate::maps::{RING_EVENTS, RING_URGENT};
 use crate::param;
-use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
 use bytemuck::Pod;
 use memtrace_common::header::Header;
 use memtrace_common::names::Hook;
@@ -58,4 +58,21 @@ pub fn urgent<T: Pod>(hook: Hook, fill: impl FnOnce(&mut T)) {
     fill(unsafe { &mut *entry.as_mut_ptr() });
     entry.submit(BPF_RB_FORCE_WAKEUP as u64);
     count(hook, Outcome::Submitted);
+}
+
+/// Into the small ring, without a wakeup, and only into one half of it: the other is for what is rare. Whether there was
+/// room.
+#[inline(always)]
+pub fn bulk<T: Pod>(hook: Hook, fill: impl FnOnce(&mut T)) -> bool {
+    let is_half_full = 2 * RING_URGENT.query(AVAILABLE_DATA) > RING_URGENT.query(BPF_RB_RING_SIZE as u64);
+    let entry = if is_half_full { None } else { RING_URGENT.reserve::<T>(0) };
+    let Some(mut entry) = entry else {
+        count(hook, Outcome::RingFull);
+        return false;
+    };
+    // SAFETY: as in `event`.
+    fill(unsafe { &mut *entry.as_mut_ptr() });
+    entry.submit(BPF_RB_NO_WAKEUP as u64);
+    count(hook, Outcome::Submitted);
+    true
 }

@@ -1,6 +1,8 @@
 //! What a traced call's enter leaves for its exit: one slot per tid (modulo), an array instead of a hash because both
 //! ends of every memory call on the host come here.
 
+use crate::scratch::Counters;
+
 /// `tid` 0 = free. Written only by the thread itself, but two threads that collide and enter within the same few
 /// nanoseconds may both claim it (benign race: the loser's exit finds another tid and counts as filtered).
 #[repr(C)]
@@ -33,6 +35,8 @@ pub struct InFlight {
     pub pad: u32,
     /// Another traced call of the process was in flight at enter.
     pub crowded: u32,
+    /// Room for reading RSS, this thread's alone.
+    pub counters: Counters,
 }
 
 /// What the threads of a process do to its RSS: tells a call whether it was alone. All atomic.

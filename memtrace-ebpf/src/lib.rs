@@ -6,6 +6,11 @@
 pub mod pagetable;
 pub mod range;
 
+#[cfg(all(test, not(target_arch = "bpf")))]
+mod fake;
+#[cfg(all(test, not(target_arch = "bpf")))]
+use fake::{kread, maps, shared};
+
 #[cfg(target_arch = "bpf")]
 pub mod counters;
 #[cfg(target_arch = "bpf")]
@@ -16,21 +21,23 @@ pub mod inflight;
 pub mod kread;
 #[cfg(target_arch = "bpf")]
 pub mod maps;
-#[cfg(target_arch = "bpf")]
+#[cfg(any(test, target_arch = "bpf"))]
 pub mod marks;
-#[cfg(target_arch = "bpf")]
+#[cfg(any(test, target_arch = "bpf"))]
 pub mod params;
 #[cfg(target_arch = "bpf")]
 pub mod probes;
 #[cfg(target_arch = "bpf")]
 pub mod rss;
-#[cfg(target_arch = "bpf")]
+#[cfg(any(test, target_arch = "bpf"))]
 pub mod scratch;
 #[cfg(target_arch = "bpf")]
 pub mod shared;
-#[cfg(target_arch = "bpf")]
+#[cfg(any(test, target_arch = "bpf"))]
 pub mod strides;
 #[cfg(target_arch = "bpf")]
+pub mod syscall;
+#[cfg(any(test, target_arch = "bpf"))]
 pub mod tables;
 #[cfg(target_arch = "bpf")]
 pub mod target;

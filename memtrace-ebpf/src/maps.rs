@@ -1,14 +1,19 @@
 //! All maps, private; everybody else calls these functions. Values that several CPUs write are written with atomics.
+pub mod fatal;
+pub mod walk;
+pub mod words;
+
 use crate::inflight::{Activity, InFlight};
-use crate::probes::fault::Last;
-use crate::probes::reclaim::Stall;
-use crate::scratch::{Chunk, Scratch};
+use crate::kread;
+use crate::probes::{fault::Last, reclaim::Stall};
+use crate::scratch::{Chunk, ROOMS, Scratch};
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, StackTrace};
 use memtrace_common::counters::ProgramCounters;
 use memtrace_common::host::Host;
 use memtrace_common::names::HOOKS;
+use memtrace_common::records::WalkPlan;
 use memtrace_common::refault::{ChunkKey, FaultStats};
 use memtrace_common::target::Target;
 
@@ -21,7 +26,7 @@ pub const CELLS: u32 = 4096;
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
-static URGENT: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+static URGENT: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(16384, 0);
 #[map]
@@ -35,7 +40,7 @@ static INFLIGHT: Array<InFlight> = Array::with_max_entries(SLOTS, 0);
 #[map]
 static ACTIVITY: Array<Activity> = Array::with_max_entries(CELLS, 0);
 #[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(ROOMS, 0);
 #[map]
 static BLANK: Array<Blank> = Array::with_max_entries(1, 0);
 #[map]
@@ -108,6 +113,11 @@ pub fn remove_faults(tgid: u32) {
 }
 
 #[inline(always)]
+pub fn walk_plan(tgid: u32) -> Option<&'static mut WalkPlan> {
+    shared!(walk::PLANS.get_ptr_mut(&tgid))
+}
+
+#[inline(always)]
 pub fn chunk(key: &ChunkKey) -> Option<&'static mut Chunk> {
     shared!(CHUNKS.get_ptr_mut(key))
 }
@@ -151,7 +161,8 @@ pub fn activity(target: u32) -> Option<&'static mut Activity> {
 
 #[inline(always)]
 pub fn scratch() -> Option<&'static mut Scratch> {
-    shared!(SCRATCH.get_ptr_mut(0))
+    let (_, tid) = kread::current_ids();
+    shared!(SCRATCH.get_ptr_mut(tid & (ROOMS - 1)))
 }
 
 #[inline(always)]
@@ -169,7 +180,7 @@ pub fn cpu_offset(cpu: u32) -> Option<&'static mut u64> {
     shared!(CPU_OFFSETS.get_ptr_mut(cpu))
 }
 
-/// Address of SCRATCH's only element as `cpu` sees it, and of the map itself.
+/// Address of SCRATCH's first element as `cpu` sees it, and of the map itself.
 #[inline(always)]
 pub fn scratch_addresses(cpu: u32) -> (u64, u64) {
     let map = (&raw const SCRATCH) as *mut core::ffi::c_void;

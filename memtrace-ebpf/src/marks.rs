@@ -1,12 +1,10 @@
 //! Which pages of a target were returned and have not come back: one mark per page, in chunks.
 //!
 //! The chunk functions are global BPF functions: verified once each, however often a range loop calls them.
-use crate::kread;
-use crate::maps;
 use crate::pagetable::{self, Upper};
 use crate::range::{Pages, Piece};
 use crate::scratch::{Chunk, Scratch};
-use crate::{shared, strides, tables};
+use crate::{kread, maps, param, shared, strides, tables};
 use memtrace_common::refault::{CHUNK_PAGES, ChunkKey, FaultStats};
 
 /// Chunks walked by one call (1 GiB with 4 KiB pages); what is larger is untracked.
@@ -103,7 +101,7 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
     shared::store(all, u64::MAX);
     shared::store(count, last - first + 1);
     if pgd != 0 {
-        match tables::last_level(pgd, chunk * CHUNK_PAGES as u64 * 4096) {
+        match tables::last_level(pgd, (chunk * CHUNK_PAGES as u64) << param!(mm.page_shift)) {
             Upper::Nothing => return 0,
             Upper::Huge => {}
             Upper::Table(table) => {
@@ -124,6 +122,7 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
     }
     let Some(marks) = maps::chunk_or_new(&Owner::key(owner, chunk)) else { return resident };
     let (pages, first, all) = (shared::load(pages), shared::load(first_page), shared::load(all));
+    let bits = pagetable::bits(param!(mm.page_tables));
     let mut unseen = 0;
     for k in 0..CHUNK_PAGES as u64 {
         if k >= pages {
@@ -132,7 +131,7 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
         let slot = &mut marks[((first + k) & 511) as usize];
         let old = *slot;
         // Hidden, or the compiler makes a branch of it.
-        let here = core::hint::black_box(all | pagetable::resident_bit(entries[(k & 511) as usize]).wrapping_neg());
+        let here = core::hint::black_box(all | pagetable::resident(entries[(k & 511) as usize], bits).wrapping_neg());
         unseen += pagetable::bit(old & here);
         *slot = old ^ ((old ^ mark) & here);
     }
@@ -141,12 +140,13 @@ pub extern "C" fn mark_chunk(pgd: u64, chunk: u64, relative: u64, owner: u64, ma
 
 #[inline(always)]
 fn count_resident(entries: &Chunk, pages: u64) -> u64 {
+    let bits = pagetable::bits(param!(mm.page_tables));
     let mut resident = 0;
     for k in 0..CHUNK_PAGES as u64 {
         if k >= pages {
             break;
         }
-        resident += pagetable::resident_bit(entries[(k & 511) as usize]);
+        resident += pagetable::resident(entries[(k & 511) as usize], bits);
     }
     resident
 }
@@ -195,3 +195,6 @@ pub extern "C" fn take_chunk(chunk: u64, owner: u64) -> u64 {
         None => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,19 @@
 //! Globals set by the loader before load: constants to the verifier, so code for what this kernel lacks is pruned.
 use memtrace_common::layout;
-use memtrace_common::params::{CgroupOffsets, MmOffsets, Params, Switches, TaskOffsets, TraceOffsets};
+use memtrace_common::params::{CgroupOffsets, MmOffsets, Params, RegisterOffsets, Switches, TaskOffsets, TraceOffsets};
 
 #[unsafe(no_mangle)]
-static PARAMS: Params = bytemuck::must_cast([0u8; size_of::<Params>()]);
+static PARAMS: Params = initial();
+
+/// On the host, for tests: an x86-64 machine.
+const fn initial() -> Params {
+    let mut params: Params = bytemuck::must_cast([0u8; size_of::<Params>()]);
+    if cfg!(test) {
+        params.mm.page_shift = 12;
+        params.mm.page_tables = memtrace_common::host::page_tables::X86_64;
+    }
+    params
+}
 
 /// Read back from the object by the loader: a mismatch refuses to start.
 #[unsafe(no_mangle)]
@@ -24,6 +34,7 @@ section!(task_raw, task, TaskOffsets);
 section!(mm_raw, mm, MmOffsets);
 section!(cgroup_raw, cgroup, CgroupOffsets);
 section!(trace_raw, trace, TraceOffsets);
+section!(register_raw, registers, RegisterOffsets);
 section!(switch_raw, switches, Switches);
 
 /// `param!(mm.rss_stat)`: one start-up parameter.
@@ -40,6 +51,9 @@ macro_rules! param {
     };
     (trace.$f:ident) => {
         $crate::params::trace_raw(|p| $crate::project!(p, $f))
+    };
+    (registers.$f:ident) => {
+        $crate::params::register_raw(|p| $crate::project!(p, $f))
     };
     (switches.$f:ident) => {
         $crate::params::switch_raw(|p| $crate::project!(p, $f))

@@ -10,6 +10,13 @@ pub const fn page_align(length: u64, page_shift: u32) -> u64 {
     length.wrapping_add(mask) & !mask
 }
 
+/// An address as the kernel takes it: without the tag that arm64 (top-byte ignore) and x86-64 (LAM) allow a process to
+/// keep in the top bits. No user address has a bit there of its own.
+#[inline(always)]
+pub const fn untagged(address: u64) -> u64 {
+    address & ((1 << 56) - 1)
+}
+
 /// A range of pages.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages {
@@ -95,6 +102,12 @@ mod tests {
         assert_eq!(page_align(1, 12), 4096);
         assert_eq!(page_align(4096, 12), 4096);
         assert_eq!(page_align(u64::MAX, 12), 0);
+    }
+
+    #[test]
+    fn a_tag_is_no_part_of_an_address() {
+        assert_eq!(untagged(0xa500_ffff_8000_1000), 0xffff_8000_1000);
+        assert_eq!(untagged(0x00ff_ffff_ffff_f000), 0x00ff_ffff_ffff_f000, "the last page of five levels");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Up to 6.1 (`rss_mode::ATOMIC`): `mm_rss_stat.count[]` plus the calling thread's cached part. Since 6.2
 //! (`rss_mode::PERCPU`): `percpu_counter rss_stat[]`; the per-CPU parts are found with offsets that `calibrate` learned
 //! from a map of our own, so hidden kallsyms do not matter.
+use crate::scratch::Counters;
 use crate::{kread, maps, param};
 use memtrace_common::params::{ABSENT, rss_mode};
 
@@ -12,12 +13,12 @@ const MEMBERS: usize = 4;
 const COUNTER_BYTES: u32 = 40;
 const MAX_CPUS: u32 = 512;
 
-/// Resident pages (file + anonymous + shared memory) of `mm`, which must be the current task's.
+/// Resident pages (file + anonymous + shared memory) of `mm`, which must be the current task's; `room` is nobody else's.
 #[inline(always)]
-pub fn pages(mm: u64) -> Option<u64> {
+pub fn pages(mm: u64, room: &mut Counters) -> Option<u64> {
     let sum = match param!(mm.rss_mode) {
         rss_mode::ATOMIC => atomic(mm)?,
-        rss_mode::PERCPU => percpu(mm)?,
+        rss_mode::PERCPU => percpu(mm, room)?,
         _ => return None,
     };
     // A counter may be read between two halves of a move between members.
@@ -49,13 +50,12 @@ fn atomic(mm: u64) -> Option<i64> {
 }
 
 #[inline(always)]
-fn percpu(mm: u64) -> Option<i64> {
+fn percpu(mm: u64, raw: &mut Counters) -> Option<i64> {
     if param!(mm.cpus) > MAX_CPUS {
         return None;
     }
     let base = mm.wrapping_add(param!(mm.rss_stat) as u64);
     if param!(mm.percpu_counter_size) == COUNTER_BYTES {
-        let raw = &mut maps::scratch()?.counters;
         if !kread::kernel_into(raw, base) {
             return None;
         }

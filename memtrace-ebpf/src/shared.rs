@@ -8,6 +8,13 @@ pub fn load(counter: &u64) -> u64 {
     unsafe { core::ptr::read_volatile(counter) }
 }
 
+/// As [`load`].
+#[inline(always)]
+pub fn load_u32(word: &u32) -> u32 {
+    // SAFETY: as in `load`.
+    unsafe { core::ptr::read_volatile(word) }
+}
+
 /// Adds to a shared counter. An intrinsic because the BPF target has no `AtomicU64::fetch_add`; with the result unused
 /// this is BPF_XADD, which 5.10 has.
 #[inline(always)]

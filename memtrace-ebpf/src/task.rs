@@ -35,6 +35,13 @@ pub fn exit_code(task: u64) -> Option<i32> {
     kread::field(task, param!(task.exit_code))
 }
 
+/// wait(2) status of a process all of whose threads are ended.
+#[inline(always)]
+pub fn group_exit_code(task: u64) -> Option<i32> {
+    let signal = kread::pointer(task, param!(task.signal))?;
+    kread::field(signal, param!(task.signal_group_exit_code))
+}
+
 /// Whether the exiting task is the last of its process (do_exit has already taken it off `signal->live`).
 #[inline(always)]
 pub fn group_dead(task: u64) -> Option<bool> {

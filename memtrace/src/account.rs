@@ -24,6 +24,36 @@ pub struct Account {
     pub shed: u64,
     pub decoded: u64,
     pub decode_errors: u64,
+    /// Runs of programs that the kernel itself left out, of any process: hits of no program. Known at the end of a run, on
+    /// kernels that count them; not part of [`Account::lost`], since nobody can say how many of them concerned a target.
+    pub skipped_runs: Option<u64>,
+    /// What an exporter has done with it; `None`: there is none. Not part of [`Account::lost`]: it is what was made of it.
+    pub exported: Option<Exported>,
+}
+
+/// Counts of an exporter, by what it sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    pub metrics: Sent,
+    pub logs: Sent,
+    pub failed_attempts: u64,
+    pub queue_bytes: u64,
+}
+
+/// Of data points, or log records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    pub sent: u64,
+    /// Dropped: there was no room, the endpoint refused all of it, or some of what it took.
+    pub queue_full: u64,
+    pub refused: u64,
+    pub rejected: u64,
+}
+
+impl Sent {
+    pub fn dropped(&self) -> u64 {
+        self.queue_full + self.refused + self.rejected
+    }
 }
 
 impl Account {

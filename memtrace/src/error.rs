@@ -15,6 +15,9 @@ pub enum Error {
     Kernel(#[from] KernelError),
     #[error("{what}: {source}")]
     Io { what: &'static str, source: std::io::Error },
+    /// Of a command that was observed nobody else tells the end.
+    #[error("{error}; the command ended with {status}")]
+    BesideCommand { error: Box<Error>, status: std::process::ExitStatus },
 }
 
 impl Error {
@@ -24,6 +27,7 @@ impl Error {
             Error::Host(_) => 3,
             Error::NoTarget(_) => 4,
             Error::Kernel(_) | Error::Io { .. } => 1,
+            Error::BesideCommand { error, .. } => return error.exit_code(),
         })
     }
 

@@ -5,9 +5,13 @@ pub mod cgroup;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod diagnose;
+pub mod dossier;
 pub mod enrich;
 pub mod error;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod goruntime;
 pub mod host;
 pub mod kernel;
@@ -17,3 +21,4 @@ pub mod profile;
 pub mod sink;
 pub mod snapshot;
 pub mod source;
+pub mod timeline;

@@ -1,8 +1,10 @@
 //! The immutable result of one interval or of the whole window: owned, in bytes and ns, absent where nothing is known.
 use crate::account::Account;
 use crate::aggregate::waterfall::Waterfall;
-use crate::event::TargetId;
+use crate::event::{GoCounters, MemoryEvents, PressureTold, TargetId};
 pub use crate::goruntime::ReadBy;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Which stretch of time a snapshot is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +24,43 @@ pub struct Snapshot {
     pub since_ns: u64,
     /// Ordered by target. An interval leaves out what had exited before it began.
     pub processes: Vec<ProcessSnapshot>,
+    /// The host first, then cgroups by their path; those of which nothing was told are left out.
+    pub pressure: Vec<PressureSnapshot>,
     /// Totals since the start, in an interval too.
     pub account: Account,
     /// What the reader must know to read the numbers right.
     pub notes: Vec<String>,
+}
+
+/// What a memory cgroup or the host told, and what its processes waited for memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PressureSnapshot {
+    /// Directory; `None`: the host.
+    pub cgroup: Option<PathBuf>,
+    /// How many events.
+    pub told: u64,
+    /// v2.
+    pub events: MemoryEvents,
+    /// v1: low, medium, critical.
+    pub levels: [u64; 3],
+    pub out_of_memory: u64,
+    pub threshold_passed: u64,
+    /// What its triggers told; what stayed below their thresholds is not in it.
+    pub stalled_some_ns: u64,
+    pub stalled_full_ns: u64,
+    /// Of those of its processes that are targets.
+    pub reclaim_stalls: u64,
+    pub reclaim_stall_ns: u64,
+    pub reclaimed_bytes: u64,
+    /// The newest events.
+    pub newest: Vec<ToldSnapshot>,
+}
+
+/// One of them, and the Go counters of the processes there, by pid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToldSnapshot {
+    pub told: Arc<PressureTold>,
+    pub heaps: Vec<(u32, GoCounters)>,
 }
 
 /// The Go build of an executable.
@@ -67,6 +102,8 @@ pub struct ProcessSnapshot {
     pub start_time_ns: Option<u64>,
     pub comm: Option<String>,
     pub exe: Option<String>,
+    /// Directory of its memory cgroup.
+    pub cgroup: Option<PathBuf>,
     pub go: Option<GoBuild>,
     /// How many processes this entry stands for; 1 unless it is the folded one.
     pub processes: u64,
@@ -99,6 +136,8 @@ pub struct ProcessSnapshot {
     /// RSS − heap in use at the end; negative when part of the heap in use is not resident.
     pub gap_bytes: Option<i64>,
     pub faults: Option<u64>,
+    /// Handled by the kernel, but no program was started for them; at least so many. `None`: nobody can say.
+    pub unseen_faults: Option<u64>,
     pub reclaim_stalls: u64,
     pub reclaim_stall_ns: u64,
     pub oom_killed: bool,

@@ -4,8 +4,10 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 const BPF_MAP_GET_NEXT_KEY: i32 = 4;
 const BPF_PROG_GET_NEXT_ID: i32 = 11;
+const BPF_MAP_GET_NEXT_ID: i32 = 12;
 const BPF_MAP_GET_FD_BY_ID: i32 = 14;
 const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
+const BPF_LINK_GET_NEXT_ID: i32 = 31;
 /// The largest key that is looked at.
 const KEY_BYTES: usize = 64;
 
@@ -14,10 +16,12 @@ const KEY_BYTES: usize = 64;
 pub struct BpfObjects {
     pub programs: Vec<u32>,
     maps: Vec<Map>,
+    links: Vec<u32>,
 }
 
 #[derive(Debug)]
 struct Map {
+    id: u32,
     name: String,
     fd: OwnedFd,
 }
@@ -39,13 +43,23 @@ fn high(pointer: usize) -> u32 {
 
 /// Ids of all eBPF programs in this kernel.
 pub fn bpf_programs() -> Vec<u32> {
+    ids(BPF_PROG_GET_NEXT_ID)
+}
+
+/// Ids of all eBPF programs, maps and links in this kernel.
+pub fn bpf_objects() -> [Vec<u32>; 3] {
+    [BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID, BPF_LINK_GET_NEXT_ID].map(ids)
+}
+
+/// Ids of all objects of a kind in this kernel.
+fn ids(next_id: i32) -> Vec<u32> {
     let mut ids = Vec::new();
     let mut attr = [0_u32; 3];
     loop {
-        match bpf(BPF_PROG_GET_NEXT_ID, &mut attr) {
+        match bpf(next_id, &mut attr) {
             Ok(_) => ids.push(attr[1]),
             Err(libc::ENOENT) => return ids,
-            Err(errno) => panic!("cannot list eBPF programs: errno {errno}"),
+            Err(errno) => panic!("cannot list eBPF objects ({next_id}): errno {errno}"),
         }
         attr[0] = attr[1];
     }
@@ -55,14 +69,17 @@ impl BpfObjects {
     /// By the file descriptors the process has open. Our own hold the maps, not the programs.
     #[track_caller]
     pub fn of(pid: u32) -> Self {
-        let mut found = Self { programs: Vec::new(), maps: Vec::new() };
+        let mut found = Self { programs: Vec::new(), maps: Vec::new(), links: Vec::new() };
         let dir = format!("/proc/{pid}/fdinfo");
         for entry in fs::read_dir(&dir).unwrap_or_else(|error| panic!("{dir}: {error}")).flatten() {
             // A file closed meanwhile is no file of interest.
             let text = fs::read_to_string(entry.path()).unwrap_or_default();
             let id = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok());
-            if let Some(id) = id("prog_id:") {
-                found.programs.push(id);
+            // A link names its program too.
+            match (id("link_id:"), id("prog_id:")) {
+                (Some(id), _) => found.links.push(id),
+                (None, Some(id)) => found.programs.push(id),
+                (None, None) => {}
             }
             if let Some(id) = id("map_id:") {
                 found.maps.push(Map::open(id));
@@ -76,6 +93,20 @@ impl BpfObjects {
     pub fn entries(&self, name: &str) -> usize {
         let map = self.maps.iter().find(|map| map.name == name);
         map.unwrap_or_else(|| panic!("no map {name} among {:?}", self.maps)).entries()
+    }
+
+    /// Waits until the kernel holds none of them any more: it frees them a grace period after their last user has gone.
+    /// A perf event is such a user.
+    #[track_caller]
+    pub fn wait_gone(self) {
+        let Self { programs, maps, links } = self;
+        let maps: Vec<u32> = maps.into_iter().map(|map| map.id).collect();
+        assert!(!programs.is_empty() && !maps.is_empty(), "{programs:?} {maps:?}");
+        let all = [(BPF_PROG_GET_NEXT_ID, programs), (BPF_MAP_GET_NEXT_ID, maps), (BPF_LINK_GET_NEXT_ID, links)];
+        crate::wait_until("the end of all programs, maps and links", || {
+            let gone = |(next_id, ours): &(i32, Vec<u32>)| ids(*next_id).iter().all(|id| !ours.contains(id));
+            all.iter().all(gone).then_some(())
+        });
     }
 }
 
@@ -91,7 +122,7 @@ impl Map {
         bpf(BPF_OBJ_GET_INFO_BY_FD, attr).expect("info of a map");
         let name: Vec<u8> =
             info[6..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
-        Self { name: String::from_utf8_lossy(&name).into_owned(), fd }
+        Self { name: String::from_utf8_lossy(&name).into_owned(), id, fd }
     }
 
     fn entries(&self) -> usize {

@@ -1,5 +1,6 @@
 //! A child process that is killed, by its id, when its test is over.
-use crate::wait::Deadline;
+use crate::procfs::whereabouts;
+use crate::wait::{Deadline, PERIOD};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child as StdChild, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -66,7 +67,10 @@ impl Child {
         match self.lines.recv_timeout(Deadline::default().left()) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("{} says nothing", self.name),
+            Err(RecvTimeoutError::Timeout) => {
+                eprintln!("{}", whereabouts(self.pid()));
+                panic!("{} says nothing", self.name)
+            }
         }
     }
 
@@ -87,16 +91,38 @@ impl Child {
         assert_eq!(sent, 0, "cannot signal {}: {}", self.name, std::io::Error::last_os_error());
     }
 
+    /// It may map so much more than it has, and no more.
+    #[track_caller]
+    pub fn bound_address_space(&self, spare_bytes: u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a child");
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.strip_suffix("kB"));
+        let size: u64 =
+            size.and_then(|kib| kib.trim().parse().ok()).unwrap_or_else(|| panic!("{}: {status}", self.name));
+        let bytes = 1024 * size + spare_bytes;
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: the limit is valid for reading, and no old one is asked for.
+        let set = unsafe { libc::prlimit(self.pid() as i32, libc::RLIMIT_AS, &raw const limit, std::ptr::null_mut()) };
+        assert_eq!(set, 0, "cannot limit {}: {}", self.name, std::io::Error::last_os_error());
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
         if let Some(status) = self.status {
             return status;
         }
-        let name = self.name.clone();
-        let status = crate::wait_until(&format!("the end of {name}"), || self.child.try_wait().expect("a child"));
-        self.status = Some(status);
-        status
+        let deadline = Deadline::default();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                self.status = Some(status);
+                return status;
+            }
+            if deadline.left().is_zero() {
+                eprintln!("{}", whereabouts(self.pid()));
+                panic!("waited in vain: the end of {}", self.name);
+            }
+            std::thread::sleep(PERIOD);
+        }
     }
 
     /// All that is left of its stdout, and its stderr; after its end.

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where the hierarchy is, and what its files are called.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Version {
     root: &'static str,
     limit: &'static str,
@@ -32,6 +32,33 @@ impl MemoryCgroup {
         group
     }
 
+    /// One below it, without a limit of its own; drop it first.
+    #[track_caller]
+    pub fn below(&self, name: &str) -> Self {
+        if self.version.root == V2.root {
+            self.write("cgroup.subtree_control", "+memory");
+        }
+        let path = self.path.join(name);
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { version: self.version, path }
+    }
+
+    /// Does something as one of its processes: what that is charged for stays here when this process has left again.
+    #[track_caller]
+    pub fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
+        let text = fs::read_to_string("/proc/self/cgroup").expect("own cgroups");
+        let place =
+            text.lines().find_map(|line| line.split_once(":memory:").or(line.split_once("0::"))).expect("one").1;
+        let _back = Back(Path::new(self.version.root).join(place.trim_start_matches('/')));
+        self.add(std::process::id());
+        work()
+    }
+
+    /// Whether memory is accounted by version 1.
+    pub fn is_version_1(&self) -> bool {
+        self.version.root == V1.root
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -47,16 +74,40 @@ impl MemoryCgroup {
         self.write("cgroup.procs", &pid.to_string());
     }
 
+    /// Version 2: out of memory, it is killed as a whole.
+    #[track_caller]
+    pub fn kill_as_a_group(&self) {
+        self.write("memory.oom.group", "1");
+    }
+
     #[track_caller]
     pub fn usage_bytes(&self) -> u64 {
         let text = fs::read_to_string(self.path.join(self.version.usage)).expect("usage");
         text.trim().parse().expect("a number")
     }
 
+    /// Version 2: a count of memory.events.
+    #[track_caller]
+    pub fn event(&self, name: &str) -> u64 {
+        let text = fs::read_to_string(self.path.join("memory.events")).expect("memory.events");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+    }
+
     #[track_caller]
     fn write(&self, file: &str, value: &str) {
         let path = self.path.join(file);
         fs::write(&path, value).unwrap_or_else(|error| panic!("{} = {value}: {error}", path.display()));
+    }
+}
+
+/// Where this process belongs.
+struct Back(PathBuf);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        let moved = fs::write(self.0.join("cgroup.procs"), std::process::id().to_string());
+        moved.unwrap_or_else(|error| eprintln!("cannot go back to {}: {error}", self.0.display()));
     }
 }
 

@@ -95,6 +95,16 @@ impl Memtrace {
         json
     }
 
+    /// `watch-oom`, from its first line on: every death from here on is seen.
+    #[track_caller]
+    pub fn watching(directory: &Path, arguments: &[&str]) -> Self {
+        let directory = directory.to_str().expect("UTF-8");
+        let mut memtrace = Self::start(&[&["watch-oom", "-o", "json", "--dir", directory], arguments].concat());
+        let start = parse(&memtrace.text_line());
+        assert_eq!((&start["kind"], &start["directory"]), (&"start".into(), &directory.into()), "{start}");
+        memtrace
+    }
+
     /// The next line on stdout, whatever it is.
     #[track_caller]
     pub fn text_line(&mut self) -> String {
@@ -124,6 +134,22 @@ impl Memtrace {
                 return interval;
             }
         }
+    }
+
+    #[track_caller]
+    pub fn signal(&mut self, signal: i32) {
+        self.child.signal(signal);
+    }
+
+    /// Its sudden end; whom it started keeps its stdin and stdout.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.signal(libc::SIGKILL);
+        self.child.end();
+    }
+
+    pub fn close_stdin(&mut self) {
+        self.child.close_stdin();
     }
 
     /// Ctrl-C, and the end.
@@ -157,6 +183,16 @@ impl Ended {
     #[track_caller]
     pub fn json(&self) -> Vec<Value> {
         self.lines.iter().map(|line| parse(line)).collect()
+    }
+
+    /// All lines but the last, which must be an account that is closed and has lost nothing.
+    #[track_caller]
+    pub fn lines_before_the_account(&self) -> Vec<Value> {
+        let mut lines = self.json();
+        let last = lines.pop().unwrap_or_else(|| panic!("no account: {}", self.stderr));
+        assert_account(&last);
+        assert_eq!(last["account"]["lost"], 0, "{last}");
+        lines
     }
 
     /// The last line, which must be the summary of a run that ended well; its account is checked.
@@ -212,11 +248,22 @@ pub fn monotonic_ns() -> u64 {
 }
 
 /// The target directory is that of this test binary: `<target>/<profile>/deps/<binary>`.
+fn is_of_a_package(name: &std::ffi::OsStr) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+        .iter()
+        .any(|of| name.to_string_lossy().starts_with(of))
+}
+
 fn build() -> PathBuf {
     let own = std::env::current_exe().expect("own path");
     let target = own.ancestors().nth(3).expect("a target directory");
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    let status = Command::new(cargo)
+    let mut build = Command::new(cargo);
+    // What cargo says of this test: ring's build script would see that it has changed, and all of memtrace be built again.
+    std::env::vars_os().map(|(name, _)| name).filter(|name| is_of_a_package(name)).for_each(|name| {
+        build.env_remove(name);
+    });
+    let status = build
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--quiet", "--release", "-p", "memtrace", "--target-dir"])
         .arg(target)

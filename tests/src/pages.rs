@@ -58,6 +58,12 @@ impl Pages {
         }
     }
 
+    /// A command that may have no answer.
+    #[track_caller]
+    pub fn say(&mut self, command: &str) {
+        self.child.say(command);
+    }
+
     /// A command, or `par` of several, that must succeed.
     #[track_caller]
     pub fn ok(&mut self, command: &str) -> Value {

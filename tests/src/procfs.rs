@@ -6,6 +6,28 @@ use std::os::unix::fs::FileExt as _;
 const PAGE: u64 = 4096;
 const PRESENT: u64 = 1 << 63;
 
+/// Where each of its threads is in the kernel, for whoever asks why it hangs.
+pub(crate) fn whereabouts(pid: u32) -> String {
+    let of = |task: &fs::DirEntry, name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let whereabouts = tasks.map(|task| {
+        let (comm, syscall, stack) = (of(&task, "comm"), of(&task, "syscall"), of(&task, "stack"));
+        let stack: Vec<_> = stack.lines().filter_map(|line| line.split_whitespace().last()).collect();
+        format!("{} {}: system call {}: {}", task.file_name().display(), comm.trim(), syscall.trim(), stack.join(" < "))
+    });
+    whereabouts.collect::<Vec<_>>().join("\n")
+}
+
+/// Of how many files it may have open, and how many it may allow itself.
+#[track_caller]
+pub fn open_files_limits(pid: u32) -> [u64; 2] {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits");
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a limit");
+    let words: Vec<&str> = files.split_whitespace().collect();
+    assert_eq!((words.len(), words[2]), (3, "files"), "{files}");
+    [words[0], words[1]].map(|limit| limit.parse().expect("a number"))
+}
+
 /// Pages of the range that are mapped to memory, the zero page included.
 #[track_caller]
 pub fn resident_pages(pid: u32, address: u64, pages: u64) -> u64 {
@@ -101,4 +123,17 @@ pub fn comm(pid: u32) -> String {
 pub fn open_files(pid: u32) -> usize {
     let path = format!("/proc/{pid}/fd");
     fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
+}
+
+/// The letter of its state (`T`: stopped); `None` when it is gone.
+pub fn process_state(pid: u32) -> Option<char> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Its children, theirs, and so on: parents first.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = text.split_whitespace().filter_map(|pid| pid.parse().ok());
+    children.flat_map(|child: u32| std::iter::once(child).chain(descendants(child))).collect()
 }

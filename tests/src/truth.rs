@@ -66,6 +66,18 @@ impl Truth {
         panic!("truth does not come to rest");
     }
 
+    #[track_caller]
+    pub fn signal(&mut self, signal: i32) {
+        self.child.signal(signal);
+    }
+
+    /// Its sudden end.
+    #[track_caller]
+    pub fn kill(mut self) -> std::process::ExitStatus {
+        self.signal(libc::SIGKILL);
+        self.child.end()
+    }
+
     pub fn last(mut self, command: &str) -> std::process::ExitStatus {
         self.child.say(command);
         self.child.end()

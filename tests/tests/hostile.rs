@@ -1,7 +1,7 @@
 //! Processes that are large, change, exec or end while they are looked at: right figures or one clear line, within two
 //! seconds and 64 MiB.
 use memtrace_tests::matrix::{built, run, start};
-use memtrace_tests::{Child, Measured, rss_bytes, status_bytes, wait_until};
+use memtrace_tests::{Child, Measured, Stops, rss_bytes, status_bytes, wait_until};
 use serde_json::Value;
 use std::fs;
 use std::os::fd::AsRawFd as _;
@@ -182,15 +182,6 @@ fn processes_that_end_while_they_are_read_are_read_or_gone() {
         }
     });
     assert!(ended.into_inner() > 50);
-}
-
-/// Also when an assertion fails: the other thread must not run on.
-struct Stops<'a>(&'a AtomicBool);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
 }
 
 #[test]

@@ -1,108 +1,46 @@
 //! Services as Debian ships them, stripped and built by an old Go with cgo: what memtrace reads lies between what their
 //! own `/metrics` say before and after. `cargo xtask services` fetches them.
 use memtrace::goruntime::{Runtime, Sample};
-use memtrace_tests::{Child, Explained, Memtrace, wait_until};
+use memtrace_tests::{Explained, Memtrace, Service, free_ports};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
-use tempfile::TempDir;
 
 const KEYS: usize = 300;
 /// Goroutines that exist only while `/metrics` is answered: the connection's, and client_golang's collectors.
 const SERVING: f64 = 16.0;
 
-/// A running service; ends when dropped.
-struct Service {
-    child: Child,
-    port: u16,
-    _data: TempDir,
-}
-
 type Metrics = BTreeMap<String, f64>;
 
-impl Service {
-    #[track_caller]
-    fn start(program: &str, port: u16, data: TempDir, arguments: &[String], ready: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/services").join(program);
-        assert!(path.exists(), "{} is missing: cargo xtask services fetches it", path.display());
-        let mut command = Command::new(path);
-        command.args(arguments).current_dir(data.path());
-        for inherited in ["GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"] {
-            command.env_remove(inherited);
-        }
-        let service = Self { child: Child::start(&mut command), port, _data: data };
-        wait_until(program, || service.ask("GET", ready, "").filter(|answer| answer.contains(" 200 OK")));
-        service
-    }
-
-    /// Scrapes itself.
-    #[track_caller]
-    fn prometheus() -> Self {
-        let (data, [port]) = (tempfile::tempdir().expect("a directory"), free_ports());
-        let config = format!(
-            "global: {{scrape_interval: 1s}}\n\
-             scrape_configs: [{{job_name: own, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
-        );
-        std::fs::write(data.path().join("prometheus.yml"), config).expect("a configuration");
-        let arguments = [
-            "--config.file=prometheus.yml".to_owned(),
-            "--storage.tsdb.path=data".to_owned(),
-            format!("--web.listen-address=127.0.0.1:{port}"),
-        ];
-        Self::start("prometheus", port, data, &arguments, "/-/ready")
-    }
-
-    #[track_caller]
-    fn etcd() -> Self {
-        let (data, [port, peer]) = (tempfile::tempdir().expect("a directory"), free_ports());
-        let [client, peer] = [port, peer].map(|port| format!("http://127.0.0.1:{port}"));
-        let arguments = [
-            "--data-dir=data".to_owned(),
-            format!("--listen-client-urls={client}"),
-            format!("--advertise-client-urls={client}"),
-            format!("--listen-peer-urls={peer}"),
-            format!("--initial-advertise-peer-urls={peer}"),
-            format!("--initial-cluster=default={peer}"),
-        ];
-        Self::start("etcd", port, data, &arguments, "/health")
-    }
-
-    /// One request; the whole answer. HTTP/1.0: it ends with the connection.
-    fn ask(&self, method: &str, path: &str, body: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
-    }
-
-    /// What the service says of its Go runtime.
-    #[track_caller]
-    fn metrics(&self) -> Metrics {
-        let answer = self.ask("GET", "/metrics", "").expect("an answer");
-        assert!(answer.contains(" 200 OK"), "{answer}");
-        let lines = answer.lines().filter(|line| line.starts_with("go_"));
-        lines.map(|line| line.rsplit_once(' ').expect("a value")).map(|(n, v)| (n.into(), v.parse().unwrap())).collect()
-    }
-
-    /// [`metrics`] before and after a read from outside.
-    #[track_caller]
-    fn bracket<T>(&self, read: impl FnOnce() -> T) -> (Metrics, T, Metrics) {
-        let before = self.metrics();
-        let read = read();
-        (before, read, self.metrics())
-    }
+#[track_caller]
+fn etcd() -> Service {
+    let (data, [port, peer]) = (tempfile::tempdir().expect("a directory"), free_ports());
+    let [client, peer] = [port, peer].map(|port| format!("http://127.0.0.1:{port}"));
+    let arguments = [
+        "--data-dir=data".to_owned(),
+        format!("--listen-client-urls={client}"),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=default={peer}"),
+    ];
+    Service::start("etcd", port, data, &arguments, "/health")
 }
 
-/// Free a moment ago.
+/// What the service says of its Go runtime.
 #[track_caller]
-fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
+fn metrics(service: &Service) -> Metrics {
+    let answer = service.ask("GET", "/metrics", "").expect("an answer");
+    assert!(answer.contains(" 200 OK"), "{answer}");
+    let lines = answer.lines().filter(|line| line.starts_with("go_"));
+    lines.map(|line| line.rsplit_once(' ').expect("a value")).map(|(n, v)| (n.into(), v.parse().unwrap())).collect()
+}
+
+/// [`metrics`] before and after a read from outside.
+#[track_caller]
+fn bracket<T>(service: &Service, read: impl FnOnce() -> T) -> (Metrics, T, Metrics) {
+    let before = metrics(service);
+    let read = read();
+    (before, read, metrics(service))
 }
 
 /// By the names that client_golang gives them.
@@ -167,11 +105,11 @@ fn outside((before, sample, after): &(Metrics, Sample, Metrics)) -> Vec<String> 
 /// is read wrongly is wrong every time.
 #[track_caller]
 fn assert_bracketed(service: &Service) {
-    let runtime = Runtime::attach(service.child.pid()).expect("a Go runtime");
+    let runtime = Runtime::attach(service.pid()).expect("a Go runtime");
     let mut sampler = runtime.sampler().expect("a sampler");
     let mut wrong = Vec::new();
     for _ in 0..20 {
-        let bracket = service.bracket(|| sampler.sample(&runtime).expect("a sample"));
+        let bracket = bracket(service, || sampler.sample(&runtime).expect("a sample"));
         wrong = outside(&bracket);
         if wrong.is_empty() {
             return;
@@ -183,7 +121,7 @@ fn assert_bracketed(service: &Service) {
 /// `load` moves the heap between two looks.
 #[track_caller]
 fn check(service: &Service, name: &str, load: impl Fn(usize)) {
-    let pid = service.child.pid();
+    let pid = service.pid();
     let process = Memtrace::json(&["ps"]);
     let process = process["processes"].as_array().expect("processes").iter().find(|process| process["pid"] == pid);
     let process = process.unwrap_or_else(|| panic!("ps does not show {name}"));
@@ -192,9 +130,9 @@ fn check(service: &Service, name: &str, load: impl Fn(usize)) {
     assert_eq!((&process["build"], &process["comm"]), (&build, &name.into()), "{process}");
 
     assert_bracketed(service);
-    let allocated = service.metrics()["go_memstats_alloc_bytes_total"];
+    let allocated = metrics(service)["go_memstats_alloc_bytes_total"];
     (0..KEYS).for_each(load);
-    assert!(service.metrics()["go_memstats_alloc_bytes_total"] > allocated + (1 << 20) as f64);
+    assert!(metrics(service)["go_memstats_alloc_bytes_total"] > allocated + (1 << 20) as f64);
     assert_bracketed(service);
 
     let explained = Explained::of(pid);
@@ -204,7 +142,7 @@ fn check(service: &Service, name: &str, load: impl Fn(usize)) {
         assert!(explained.bucket(bucket) > 0, "no {bucket} in {:#}", explained.0);
     }
 
-    let (before, all, after) = service.bracket(|| Memtrace::json(&["goroutines", "-p", &pid.to_string()]));
+    let (before, all, after) = bracket(service, || Memtrace::json(&["goroutines", "-p", &pid.to_string()]));
     let counted = all["counted"].as_f64().expect("a count");
     let served = before["go_goroutines"].max(after["go_goroutines"]);
     assert!((served - SERVING..=served).contains(&counted), "{counted} of {served} goroutines");
@@ -220,7 +158,7 @@ fn check(service: &Service, name: &str, load: impl Fn(usize)) {
 
 #[test]
 fn prometheus_is_read_as_it_reads_itself() {
-    let service = Service::prometheus();
+    let service = Service::prometheus(&[]);
     check(&service, "prometheus", |_| {
         let answer = service.ask("GET", "/api/v1/query?query=sum(rate(go_memstats_mallocs_total[1m]))", "");
         assert!(answer.is_some_and(|answer| answer.contains("\"success\"")));
@@ -229,7 +167,7 @@ fn prometheus_is_read_as_it_reads_itself() {
 
 #[test]
 fn etcd_is_read_as_it_reads_itself() {
-    let service = Service::etcd();
+    let service = etcd();
     check(&service, "etcd", |key| {
         // Base64 of a key of 6 bytes and a value of 3 KiB.
         let body = format!("{{\"key\":\"key{key:05}\",\"value\":\"{}\"}}", "0123".repeat(1 << 10));

@@ -8,11 +8,11 @@ use crate::suites;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only what needs neither root nor a live kernel
+    /// Only what the inner loop wants: no root, no live kernel, minutes
     #[arg(long)]
     quick: bool,
 }
 
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    suites::main(!args.quick)
+    suites::main(!args.quick, &[])
 }

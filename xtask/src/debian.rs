@@ -103,10 +103,10 @@ pub(crate) fn find(name: &str, upstream: &str) -> Result<Package> {
     bail!("no Debian suite has {name} {upstream}")
 }
 
-/// The newest package of a suite, for x86-64, that has a name as wanted.
-pub(crate) fn newest(suite: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Package> {
+/// The newest package of a suite, for machines of `arch`, that has a name as wanted.
+pub(crate) fn newest(suite: &str, arch: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Package> {
     let mirror = mirror()?;
-    let index = index(&mirror, suite, "amd64")?;
+    let index = index(&mirror, suite, arch)?;
     let stanzas = index.split("\n\n").filter_map(|stanza| package_in(stanza, suite, &mirror));
     let newest = stanzas.filter(|package| is_wanted(&package.name)).max_by_key(|package| numbers(&package.version));
     newest.with_context(|| format!("{suite} has none that could take its place"))

@@ -16,7 +16,7 @@ use crate::{paths, proc, setup};
 pub(crate) fn main() -> Result<ExitCode> {
     setup::ensure()?;
     let step = Step::start("dist", "building memtrace, static (1 to 4 minutes)");
-    let from = build_static(&["-p", "memtrace"], "dist-build", &step)?.join("memtrace");
+    let from = build_static(env::consts::ARCH, "dist", &["-p", "memtrace"], "dist-build", &step)?.join("memtrace");
     let to = paths::root().join("target/dist/memtrace");
     let elf = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
     if names_an_interpreter(&elf).context("the binary is no 64-bit little-endian ELF file")? {
@@ -30,21 +30,51 @@ pub(crate) fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `cargo build` of these for this machine, needing nothing of it; the directory with the programs.
-pub(crate) fn build_static(arguments: &[&str], log: &str, step: &Step) -> Result<PathBuf> {
+/// The profile of what is tested, its packages (always together: what they want of a library is one thing then, built
+/// once), and its programs: the binary, and what runs beside it here and in guests.
+pub(crate) const TESTED: &str = "tested";
+pub(crate) const TESTED_PACKAGES: &[&str] = &["-p", "memtrace", "-p", "memtrace-tests"];
+pub(crate) const TESTED_PROGRAMS: &[&str] =
+    &["--bin", "memtrace", "--bin", "vm_guest", "--bin", "pages", "--bin", "layouts"];
+/// Beside the programs: cargo gives libraries what tests want of them only where it builds one, and else would build all
+/// that is above such a library again.
+pub(crate) const ONE_TEST: &[&str] = &["--test", "cli"];
+
+/// `cargo build` of these for Linux on `arch`, needing nothing of the machine; the directory with the programs.
+pub(crate) fn build_static(arch: &str, profile: &str, arguments: &[&str], log: &str, step: &Step) -> Result<PathBuf> {
+    let (mut cargo, output) = cargo("build", arch, profile);
+    proc::quiet(cargo.args(arguments), log, Duration::from_secs(3600), step)?;
+    Ok(output)
+}
+
+/// What is tested on this machine and in its guests.
+pub(crate) fn build_tested(log: &str, step: &Step) -> Result<PathBuf> {
+    let arguments = [TESTED_PACKAGES, TESTED_PROGRAMS, ONE_TEST].concat();
+    build_static(env::consts::ARCH, TESTED, &arguments, log, step)
+}
+
+/// `cargo` doing `verb` to static programs for Linux on `arch`; where it puts them.
+pub(crate) fn cargo(verb: &str, arch: &str, profile: &str) -> (Command, PathBuf) {
     // --target even for the host: without it RUSTFLAGS would reach proc macros, which cannot be static.
-    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let mut build = proc::cargo();
-    build.args(["build", "--release", "--target", &target]).args(arguments);
+    let target = format!("{arch}-unknown-linux-gnu");
+    let mut cargo = proc::cargo();
+    cargo.args([verb, "--profile", profile, "--target", &target]);
     // Flags for this target alone: RUSTFLAGS would also reach the nested build of the eBPF object.
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-    build.env_remove("RUSTFLAGS").env(flags, "-C target-feature=+crt-static");
-    proc::quiet(&mut build, log, Duration::from_secs(3600), step)?;
-    Ok(paths::cargo_target().join(target).join("release"))
+    let of_target = |name: &str| format!("CARGO_TARGET_{}_{name}", target.to_uppercase().replace('-', "_"));
+    cargo.env_remove("RUSTFLAGS").env(of_target("RUSTFLAGS"), "-C target-feature=+crt-static");
+    let mut directory = paths::cargo_target();
+    if arch != env::consts::ARCH {
+        // No package registry we build from has the standard library of another machine; stable builds it when told so
+        // by RUSTC_BOOTSTRAP. In a directory apart, since what was built without would be built again.
+        directory.push("cross");
+        cargo.args(["-Z", "build-std"]).env("RUSTC_BOOTSTRAP", "1").arg("--target-dir").arg(&directory);
+        cargo.env(of_target("LINKER"), format!("{arch}-linux-gnu-gcc"));
+    }
+    (cargo, directory.join(target).join(profile))
 }
 
 /// Whether an ELF file has a PT_INTERP header, i.e. wants a dynamic loader; `None` when it cannot be read.
-fn names_an_interpreter(elf: &[u8]) -> Option<bool> {
+pub(crate) fn names_an_interpreter(elf: &[u8]) -> Option<bool> {
     const PT_INTERP: u64 = 3;
     if elf.get(..6)? != b"\x7fELF\x02\x01" {
         return None;

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
 use crate::progress::Step;
-use crate::{matrix, paths, proc, toolchains};
+use crate::{dist, matrix, paths, toolchains};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -51,9 +51,8 @@ fn read(what: &[&str], releases: &[impl AsRef<str>]) -> Result<()> {
         }
         step.heartbeat(release);
     }
-    let mut reader = proc::cargo();
-    reader.args(["run", "--quiet", "--release", "-p", "memtrace-tests", "--bin", "layouts", "--"]);
-    if !reader.args(what).args(programs).status().context("cannot run cargo")?.success() {
+    let mut reader = Command::new(dist::build_tested("layouts-build", &step)?.join("layouts"));
+    if !reader.args(what).args(programs).status().context("cannot run the reader")?.success() {
         bail!("the programs in {} cannot be read, or are not as the tables say", paths::layouts().display());
     }
     step.done("read");

@@ -10,8 +10,11 @@ mod bench;
 mod ci;
 mod debian;
 mod demo;
+mod deploy;
 mod dist;
+mod engines;
 mod fuzz;
+mod image;
 mod layouts;
 mod matrix;
 mod paths;
@@ -40,8 +43,12 @@ enum Verb {
     /// Trace a small Go service for 15 s and print its page-return ledger (root)
     Demo,
     /// Run every suite this machine can run; non-zero when anything fails (root)
-    Test,
-    /// What CI runs; --quick leaves out the suites that need root
+    Test {
+        /// Only these suites, by the names of the closing table
+        #[arg(value_name = "SUITE")]
+        only: Vec<String>,
+    },
+    /// What CI runs; --quick leaves out what needs root or takes long
     Ci(ci::Args),
     /// Measure what memtrace costs, as ratios within one run (root)
     Bench(bench::Args),
@@ -51,30 +58,40 @@ enum Verb {
     Matrix,
     /// Read the tables of Go's runtime from every release again
     Layouts(layouts::Args),
-    /// Fetch the Go services of Debian that the tests run
+    /// Fetch the Go services of Debian, and the engines of PyPI, that the tests run
     Services,
+    /// Fetch what checks deploy/
+    Deploy(deploy::Args),
     /// Run the tests that need other kernels in virtual machines
     Vm(vm::Args),
     /// Check the import law and the size caps
     Tidy,
+    /// Build what the last suites of `test` run: guests' programs, fuzz targets
+    #[command(hide = true)]
+    BuildLater,
     /// Build one fully static binary into target/dist
     Dist,
+    /// Build the container image, an OCI layout in a tarball, into target/dist
+    Image(image::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Setup(args) => setup::main(&args),
         Verb::Demo => demo::main(),
-        Verb::Test => suites::main(true),
+        Verb::Test { only } => suites::main(true, &only),
         Verb::Ci(args) => ci::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Matrix => matrix::main(),
         Verb::Layouts(args) => layouts::main(&args),
         Verb::Services => services::main(),
+        Verb::Deploy(args) => deploy::main(&args),
         Verb::Vm(args) => vm::main(&args),
         Verb::Tidy => tidy::main(),
+        Verb::BuildLater => suites::build_later(),
         Verb::Dist => dist::main(),
+        Verb::Image(args) => image::main(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

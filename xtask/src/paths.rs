@@ -57,6 +57,16 @@ pub(crate) fn services() -> PathBuf {
     root().join("target/services")
 }
 
+/// What checks `deploy/`.
+pub(crate) fn deploy() -> PathBuf {
+    root().join("target/deploy")
+}
+
+/// What recordings are read with.
+pub(crate) fn engines() -> PathBuf {
+    root().join("target/engines")
+}
+
 /// Kernels, and what their virtual machines run.
 pub(crate) fn vm() -> PathBuf {
     root().join("target/vm")

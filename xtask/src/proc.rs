@@ -18,6 +18,12 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(paths::root());
+    // What cargo says of xtask itself: build scripts that look at it (ring's) would run again, and what depends on them.
+    for name in std::env::vars_os().map(|(name, _)| name) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of)) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -1,12 +1,12 @@
 //! `cargo xtask services`: the Go services that the tests run, out of Debian 12's packages, at `target/services/<program>`.
-//! Nothing is installed: each needs the C library only.
+//! Nothing is installed: each needs the C library only. And the engines that recordings are read with.
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
 use crate::debian::{self, Wanted};
-use crate::paths;
+use crate::{engines, paths};
 
 struct Service {
     program: &'static str,
@@ -24,6 +24,22 @@ const SERVICES: &[Service] = &[
         upstream: "2.42.0",
         pool_path: "pool/main/p/prometheus/prometheus_2.42.0+ds-5+deb12u1_amd64.deb",
         sha256: "81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55",
+    },
+    // Its tool, out of the same package.
+    Service {
+        program: "promtool",
+        package: "prometheus",
+        upstream: "2.42.0",
+        pool_path: "pool/main/p/prometheus/prometheus_2.42.0+ds-5+deb12u1_amd64.deb",
+        sha256: "81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55",
+    },
+    // Debian 13's, since Debian 12's does not speak OpenTelemetry; it runs on both.
+    Service {
+        program: "victoria-metrics",
+        package: "victoria-metrics",
+        upstream: "1.112.0",
+        pool_path: "pool/main/v/victoriametrics/victoria-metrics_1.112.0+ds1-2_amd64.deb",
+        sha256: "1d3717f1a8ab5bf690271095dd286730f6fb0761cc8c09c0fc8f529c9838f346",
     },
     Service {
         program: "etcd",
@@ -50,7 +66,7 @@ pub(crate) fn fetch() -> Result<()> {
         // Debian keeps only its newest build of an upstream version.
         wanted.provide(|| debian::find(package, upstream), |tree| Ok(tree.join("usr/bin").join(program)))?;
     }
-    Ok(())
+    engines::fetch()
 }
 
 #[cfg(test)]

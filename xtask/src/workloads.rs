@@ -1,4 +1,4 @@
-//! The Go programs under `tests/workloads`, built with the toolchain that setup provides.
+//! The programs under `tests/workloads`: those in Go are built with the toolchain that setup provides.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +18,21 @@ pub(crate) fn build(package: &str) -> Command {
     };
     let mut go = go(&paths::root().join("tests/workloads"));
     go.args(["build", "-o"]).arg(output).arg(package);
+    go
+}
+
+/// The one in C.
+pub(crate) fn build_native() -> Command {
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-O1", "-Wall", "-Werror", "-o"]).arg(paths::workloads().join("patterns-native"));
+    gcc.arg(paths::root().join("tests/workloads/native/patterns.c"));
+    gcc
+}
+
+/// One package for another machine, as Go calls it, at `target/workloads/<arch>/`.
+pub(crate) fn build_for(arch: &str, package: &str) -> Command {
+    let mut go = go(&paths::root().join("tests/workloads"));
+    go.env("GOARCH", arch).args(["build", "-o"]).arg(paths::workloads().join(arch).join("")).arg(package);
     go
 }
 

@@ -5,10 +5,9 @@ use crate::emit;
 use crate::inflight::{ADVISE, InFlight, PROCESS_ADVISE};
 use crate::marks::{self, Owner, Walked};
 use crate::range::Pages;
+use crate::syscall::{Enter, Exit};
 use crate::target::observed;
 use crate::{kread, maps, param, shared};
-use aya_ebpf::EbpfContext;
-use aya_ebpf::programs::TracePointContext;
 use memtrace_common::UNKNOWN;
 use memtrace_common::advice::{self, group, unmaps};
 use memtrace_common::header::flags;
@@ -18,9 +17,9 @@ use memtrace_common::records::AdviseRecord;
 use memtrace_common::refault::{FaultStats, mark};
 use memtrace_common::target::KERNEL_IDS;
 
-pub fn madvise_enter(ctx: &TracePointContext) {
+pub fn madvise_enter(ctx: &impl Enter) {
     let Some(who) = observed() else { return };
-    let [address, length, advice] = kread::words(ctx, param!(trace.sys_enter_args));
+    let [address, length, advice] = ctx.arguments();
     let advice = advice as i32;
     let asked = Asked { op: ADVISE, address, length, extra: advice as u32 as u64, extra2: 0 };
     let tgid = who.tgid;
@@ -69,11 +68,10 @@ fn is_watched(slot: &InFlight, faults: &FaultStats) -> bool {
 }
 
 /// The exit of either.
-pub fn exit(ctx: &TracePointContext) {
+pub fn exit(ctx: &impl Exit) {
     let Some(slot) = call::leaving(Hook::Advise, |op| op == ADVISE || op == PROCESS_ADVISE) else { return };
     let op = slot.op;
-    let [result] = kread::words(ctx, param!(trace.sys_exit_ret));
-    let result = result as i64;
+    let result = ctx.result();
     let mut done = Done::read(slot, result);
     let advice = slot.extra as i32;
     if op == ADVISE {
@@ -168,10 +166,10 @@ fn note_marked(f: &mut FaultStats, walked: &Walked, advice: i32) {
 }
 
 /// `process_madvise(pidfd, iovec, vlen, advice, flags)`: the ranges' total and the first range.
-pub fn process_madvise_enter(ctx: &TracePointContext) {
+pub fn process_madvise_enter(ctx: &impl Enter) {
     const MAX_RANGES: u64 = 64;
     let Some(who) = observed() else { return };
-    let [_, vec, n, advice] = kread::words(ctx, param!(trace.sys_enter_args));
+    let [_, vec, n, advice] = ctx.arguments();
     let advice = advice as i32;
     let (mut first, mut total) = (0, 0u64);
     for i in 0..MAX_RANGES {

@@ -7,7 +7,6 @@ use crate::{kread, maps, param, shared};
 use aya_ebpf::programs::TracePointContext;
 use memtrace_common::host::{CALIBRATE_ADVICE, CALIBRATE_WINDOW, CALIBRATE_WORD, DIRECT_MAP_STEP};
 
-const FRAME: u64 = 0x000f_ffff_ffff_f000;
 const MAX_CPUS: u32 = 512;
 
 /// The page's address and the window number, if this is the calibrating process's magic call.
@@ -76,8 +75,9 @@ pub fn direct_map(ctx: &TracePointContext) {
 fn try_base(base: u64, pgd: u64, page: u64) -> bool {
     let Upper::Table(table) = last_level_at(base, pgd, page) else { return false };
     let Some(entry) = kread::kernel::<u64>(table + pagetable::index(page, 1) * 8) else { return false };
-    if !pagetable::resident(entry) {
+    let kind = param!(mm.page_tables);
+    if pagetable::resident(entry, pagetable::bits(kind)) == 0 {
         return false;
     }
-    kread::kernel::<u64>(base.wrapping_add(entry & FRAME)) == Some(CALIBRATE_WORD)
+    kread::kernel::<u64>(base.wrapping_add(pagetable::frame(kind, entry))) == Some(CALIBRATE_WORD)
 }

@@ -2,7 +2,7 @@
 use crate::counters::{Outcome, count};
 use crate::emit::About;
 use crate::inflight::{InFlight, STALE_NS, Seen};
-use crate::range::{Pages, page_align};
+use crate::range::{Pages, page_align, untagged};
 use crate::target::Observed;
 use crate::{kread, maps, param, rss, shared, task};
 use core::ffi::c_void;
@@ -38,7 +38,7 @@ pub fn enter(hook: Hook, who: Observed, asked: Asked) -> Option<&'static mut InF
     slot.tid = who.tid;
     slot.op = asked.op;
     slot.t_ns = now;
-    slot.address = asked.address;
+    slot.address = untagged(asked.address);
     slot.length = asked.length;
     slot.extra = asked.extra;
     slot.extra2 = asked.extra2;
@@ -62,7 +62,7 @@ pub fn enter(hook: Hook, who: Observed, asked: Asked) -> Option<&'static mut InF
         slot.crowded = (seen.enters != seen.exits) as u32;
         slot.activity = seen;
     }
-    let before = if slot.mm == 0 { None } else { rss::pages(slot.mm) };
+    let before = if slot.mm == 0 { None } else { rss::pages(slot.mm, &mut slot.counters) };
     slot.rss_known = before.is_some() as u32;
     slot.rss_before = before.unwrap_or(0);
     Some(slot)
@@ -99,8 +99,8 @@ pub struct Done {
 
 impl Done {
     #[inline(always)]
-    pub fn read(slot: &InFlight, result: i64) -> Self {
-        let after = if slot.rss_known == 1 { rss::pages(slot.mm) } else { None };
+    pub fn read(slot: &mut InFlight, result: i64) -> Self {
+        let after = if slot.rss_known == 1 { rss::pages(slot.mm, &mut slot.counters) } else { None };
         let mut bits = if after.is_some() { flags::RSS } else { 0 };
         if !alone(slot) {
             bits |= flags::CONCURRENT;
@@ -133,7 +133,7 @@ fn alone(slot: &InFlight) -> bool {
 /// The pages the call is about.
 #[inline(always)]
 pub fn pages(address: u64, length: u64) -> Option<Pages> {
-    Pages::new(address, page_align(length, param!(mm.page_shift)), param!(mm.page_shift))
+    Pages::new(untagged(address), page_align(length, param!(mm.page_shift)), param!(mm.page_shift))
 }
 
 #[inline(always)]

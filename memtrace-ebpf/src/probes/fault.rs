@@ -80,7 +80,7 @@ fn what_came(address: u64) -> Came {
         Upper::Huge => Came::Chunk,
         Upper::Nothing => Came::Page,
         Upper::Table(table) => match kread::kernel::<u64>(table + pagetable::index(address, 1) * 8) {
-            Some(entry) if !pagetable::resident(entry) => Came::Nothing,
+            Some(entry) if pagetable::resident(entry, pagetable::bits(param!(mm.page_tables))) == 0 => Came::Nothing,
             _ => Came::Page,
         },
     }

@@ -4,10 +4,9 @@ use crate::counters::{Outcome, count};
 use crate::emit;
 use crate::inflight::InFlight;
 use crate::marks::{self, Owner};
+use crate::syscall::{Enter, Exit};
 use crate::target::observed;
 use crate::{kread, maps, param};
-use aya_ebpf::EbpfContext;
-use aya_ebpf::programs::TracePointContext;
 use memtrace_common::header::flags;
 use memtrace_common::kind;
 use memtrace_common::names::Hook;
@@ -15,16 +14,16 @@ use memtrace_common::records::{MapRecord, map_op};
 
 const MAP_FIXED: u64 = 0x10;
 
-pub fn mmap_enter(ctx: &TracePointContext) {
+pub fn mmap_enter(ctx: &impl Enter) {
     let Some(who) = observed() else { return };
-    let [address, length, prot, flags] = kread::words(ctx, param!(trace.sys_enter_args));
+    let [address, length, prot, flags] = ctx.arguments();
     let extra = prot as u32 as u64 | flags << 32;
     call::enter(Hook::Map, who, Asked { op: map_op::MMAP, address, length, extra, extra2: 0 });
 }
 
-pub fn munmap_enter(ctx: &TracePointContext) {
+pub fn munmap_enter(ctx: &impl Enter) {
     let Some(who) = observed() else { return };
-    let [address, length] = kread::words(ctx, param!(trace.sys_enter_args));
+    let [address, length] = ctx.arguments();
     let asked = Asked { op: map_op::MUNMAP, address, length, extra: 0, extra2: 0 };
     let Some(slot) = call::enter(Hook::Map, who, asked) else { return };
     // Now and not at the exit: by then another thread may have mapped the same addresses and touched them. What is not
@@ -42,16 +41,16 @@ pub fn munmap_enter(ctx: &TracePointContext) {
     }
 }
 
-pub fn mremap_enter(ctx: &TracePointContext) {
+pub fn mremap_enter(ctx: &impl Enter) {
     let Some(who) = observed() else { return };
-    let [address, length, new_length, flags] = kread::words(ctx, param!(trace.sys_enter_args));
+    let [address, length, new_length, flags] = ctx.arguments();
     let asked = Asked { op: map_op::MREMAP, address, length, extra: new_length, extra2: flags };
     call::enter(Hook::Map, who, asked);
 }
 
-pub fn brk_enter(ctx: &TracePointContext) {
+pub fn brk_enter(ctx: &impl Enter) {
     let Some(who) = observed() else { return };
-    let [address] = kread::words(ctx, param!(trace.sys_enter_args));
+    let [address] = ctx.arguments();
     let asked = Asked { op: map_op::BRK, address, length: 0, extra: 0, extra2: 0 };
     if let Some(slot) = call::enter(Hook::Map, who, asked) {
         slot.extra = kread::pointer(slot.mm, param!(mm.brk)).unwrap_or(0);
@@ -59,11 +58,10 @@ pub fn brk_enter(ctx: &TracePointContext) {
 }
 
 /// The exit of any of the four.
-pub fn exit(ctx: &TracePointContext) {
+pub fn exit(ctx: &impl Exit) {
     let Some(slot) = call::leaving(Hook::Map, |op| op <= map_op::BRK) else { return };
     let op = slot.op;
-    let [result] = kread::words(ctx, param!(trace.sys_exit_ret));
-    let result = result as i64;
+    let result = ctx.result();
     let done = Done::read(slot, result);
     forget_unmapped(slot, op, result);
     let length = if op == map_op::BRK { (result as u64).abs_diff(slot.extra) } else { slot.length };

@@ -9,7 +9,7 @@ use memtrace_common::kind;
 use memtrace_common::names::Hook;
 use memtrace_common::records::{GO_COUNTERS, OomRecord, TaskRecord, oom_op, task_op};
 
-const SIGKILL: u32 = 9;
+pub const SIGKILL: u32 = 9;
 /// `SEND_SIG_PRIV`: sent by the kernel itself.
 const FROM_KERNEL: u64 = 1;
 

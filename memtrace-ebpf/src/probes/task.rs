@@ -91,6 +91,8 @@ pub fn exec() {
             }
             known.go_counters = 0;
             known.mm = 0;
+            // What was to be copied is where the program before had it.
+            maps::words::take(tgid);
             known.flags &= !flags::THREADS;
             if known.flags & flags::FROM_EXEC != 0 {
                 known.flags &= !flags::FROM_EXEC;
@@ -110,7 +112,7 @@ pub fn exec() {
         },
         None => return count(Hook::Exec, Outcome::Filtered),
     };
-    let rss_pages = task::mm(task).and_then(rss::pages).unwrap_or(UNKNOWN);
+    let rss_pages = rss_pages(task);
     let told =
         Told { op: task_op::EXEC, task, other_tgid: task::parent_tgid(task), code: 0, rss_pages, go_counters: 0 };
     tell(Hook::Exec, tgid, tid, id, told);
@@ -129,9 +131,16 @@ pub fn exit() {
     last_faults(tgid, tid, id);
     let code = task::exit_code(task).map_or(i64::MIN, |c| c as i64);
     // Before 6.18 the mm is gone by now.
-    let rss_pages = task::mm(task).and_then(rss::pages).unwrap_or(UNKNOWN);
+    let rss_pages = rss_pages(task);
     tell(Hook::Exit, tgid, tid, id, Told { op: task_op::EXIT, task, other_tgid: 0, code, rss_pages, go_counters });
     maps::remove_target(tgid);
+    maps::words::take(tgid);
+}
+
+#[inline(always)]
+fn rss_pages(task: u64) -> u64 {
+    let read = || rss::pages(task::mm(task)?, &mut maps::scratch()?.counters);
+    read().unwrap_or(UNKNOWN)
 }
 
 /// The final fault figures travel with the death, so that no reader races with the reuse of the tgid.

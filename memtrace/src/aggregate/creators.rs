@@ -102,6 +102,8 @@ impl Creators {
 mod tests {
     use super::*;
     use crate::event::{Call, Meta};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     const PAGE: u64 = 4096;
 
@@ -165,5 +167,70 @@ mod tests {
         let mut creators = Creators { count: MAPPINGS_MAX, ..Creators::default() };
         creators.apply(&event(MapOp::Mmap, 0, 1, 4096, None), || Some("a".into()));
         assert_eq!((creators.left_out, at(&creators, 1..2)), (1, None));
+    }
+
+    /// One creator for each byte.
+    #[derive(Clone)]
+    struct Naive([Option<u8>; 512]);
+
+    impl Naive {
+        fn set(&mut self, range: &Range<u64>, creator: Option<u8>) {
+            range.clone().for_each(|at| self.0[at as usize] = creator);
+        }
+
+        /// Who has most; of equals the last by name.
+        fn most(&self, range: &Range<u64>) -> Option<u8> {
+            let bytes = |creator: u8| range.clone().filter(|at| self.0[*at as usize] == Some(creator)).count();
+            (b'a'..=b'd').filter(|creator| bytes(*creator) > 0).max_by_key(|creator| bytes(*creator))
+        }
+    }
+
+    fn name(creator: u8) -> Arc<str> {
+        char::from(creator).to_string().into()
+    }
+
+    /// Operation, address, length, new address, new length, creator.
+    type Drawn = (u8, u64, u64, u64, u64, u8);
+
+    fn apply(creators: &mut Creators, naive: &mut Naive, (op, address, length, to, new_length, who): Drawn) {
+        let (old, new) = (address..address + length, to..to + new_length);
+        let sized = |op, result: u64| {
+            let mut event = event(op, address, 0, result as i64, None);
+            (event.call.length_bytes, event.new_length_bytes) = (length, Some(new_length));
+            event
+        };
+        let event = match op {
+            0 => {
+                naive.set(&old, Some(who));
+                sized(MapOp::Mmap, address)
+            }
+            1 => {
+                naive.set(&old, None);
+                sized(MapOp::Munmap, 0)
+            }
+            _ => {
+                let first = naive.most(&(address..address + length.max(1)));
+                naive.set(&old, None);
+                naive.set(&new, first.or(Some(who)));
+                sized(MapOp::Mremap, to)
+            }
+        };
+        creators.apply(&event, || Some(name(who)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_has_the_creator_that_a_naive_model_gives_it(
+            drawn in vec((0..3_u8, 0..256_u64, 0..128_u64, 0..256_u64, 0..128_u64, b'a'..=b'd'), 0..100),
+        ) {
+            let (mut creators, mut naive) = (Creators::default(), Naive([None; 512]));
+            for one in drawn {
+                apply(&mut creators, &mut naive, one);
+                prop_assert_eq!(creators.count, creators.of.values().map(BTreeMap::len).sum::<usize>());
+            }
+            for at in 0..512 {
+                prop_assert_eq!(creators.creator(1, &(at..at + 1)), naive.0[at as usize].map(name), "byte {}", at);
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ mod creators;
 mod latency;
 mod ledger;
 mod level;
+mod pressure;
 mod process;
 mod refault;
 mod span;
@@ -18,12 +19,15 @@ mod view;
 pub mod waterfall;
 
 pub use creators::Creators;
+pub use view::Figures;
 
 use crate::account::Account;
-use crate::event::{Event, TargetId};
+use crate::event::{Event, Refaults, TargetId};
 use crate::snapshot::{GoBuild, Snapshot, SnapshotKind};
+use pressure::Pressures;
 use process::Process;
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 /// Forgotten targets remembered; ids are not used twice, so only records on the way matter.
 const MAX_FORGOTTEN: usize = 65536;
@@ -53,6 +57,8 @@ pub struct ProcessInfo {
     pub start_time_ns: Option<u64>,
     pub comm: Option<String>,
     pub exe: Option<String>,
+    /// Version of its main module, else the commit it was built from.
+    pub release: Option<String>,
     pub go: Option<GoBuild>,
 }
 
@@ -80,6 +86,7 @@ pub struct Aggregator {
     others: Process,
     /// Events of processes that found no room and nobody to fold.
     overflowed_events: u64,
+    pressures: Pressures,
     interval_start_ns: u64,
 }
 
@@ -95,6 +102,7 @@ impl Aggregator {
             forgotten: HashSet::new(),
             others,
             overflowed_events: 0,
+            pressures: Pressures::default(),
             interval_start_ns,
         }
     }
@@ -107,12 +115,24 @@ impl Aggregator {
         }
     }
 
+    /// In which memory cgroup it is.
+    pub fn is_in(&mut self, target: TargetId, cgroup: Option<PathBuf>) {
+        if let Some(process) = self.processes.get_mut(&Key::of(target, 0)) {
+            process.cgroup = cgroup;
+        }
+    }
+
     /// Where all of its RSS is: the first look, and the last one.
     pub fn divided(&mut self, target: TargetId, fall: waterfall::Waterfall) {
         if let Some(process) = self.processes.get_mut(&Key::of(target, 0)) {
             let [start, end] = &mut process.waterfalls;
             if start.is_none() { *start = Some(Box::new(fall)) } else { *end = Some(Box::new(fall)) }
         }
+    }
+
+    /// It has ended, and nobody knows how.
+    pub fn gone(&mut self, target: TargetId) {
+        self.processes.get_mut(&Key::of(target, 0)).into_iter().for_each(|process| process.is_gone = true);
     }
 
     /// Drops a target that turned out not to be wanted (a provisional one), with all it did.
@@ -132,6 +152,9 @@ impl Aggregator {
             (None, Event::Sample(sample)) => (Key::of(sample.target, 0), None, sample.t_ns),
             (None, _) => return,
         };
+        if let Event::Pressure(event) = event {
+            self.pressures.told(event);
+        }
         // a sample is no reason to know a process: it may have been dropped since it was taken
         let process = match pid {
             Some(pid) => self.entry(key, pid),
@@ -144,6 +167,9 @@ impl Aggregator {
             Some(process) => {
                 process.last_active_ns = process.last_active_ns.max(t_ns);
                 process.apply(event);
+                if let (Event::Reclaim(event), Some(cgroup)) = (event, process.cgroup.clone()) {
+                    self.pressures.reclaimed(&cgroup, event);
+                }
             }
             None => {
                 self.overflowed_events += 1;
@@ -161,12 +187,49 @@ impl Aggregator {
         self.interval_start_ns = t_ns;
         self.processes.values_mut().for_each(Process::tick);
         self.others.tick();
+        self.pressures.tick();
         snapshot
     }
 
     /// The whole window. The aggregator stays usable.
     pub fn finish(&mut self, t_ns: u64, account: Account) -> Snapshot {
         self.snapshot(SnapshotKind::Summary, t_ns, account)
+    }
+
+    /// One process since the start of the window; `None`: not known, or no longer.
+    pub fn process(&self, target: TargetId) -> Option<crate::snapshot::ProcessSnapshot> {
+        self.processes.get(&Key::of(target, 0)).map(|process| view::view(process, SnapshotKind::Summary))
+    }
+
+    /// Those that have not ended, in the order that they were met in.
+    pub fn living(&self) -> Vec<crate::snapshot::ProcessSnapshot> {
+        let mut living: Vec<_> = self.processes.iter().filter(|(_, process)| !process.is_over()).collect();
+        living.sort_by_key(|(key, _)| **key);
+        living.into_iter().map(|(_, process)| view::view(process, SnapshotKind::Summary)).collect()
+    }
+
+    /// Some of it, cheaply.
+    pub fn figures(&self, target: TargetId) -> Option<Figures> {
+        self.processes.get(&Key::of(target, 0)).map(view::figures)
+    }
+
+    /// As the kernel counts them, since the process is watched. `None`: they are not tracked.
+    pub fn refaults(&self, target: TargetId) -> Option<&Refaults> {
+        self.processes.get(&Key::of(target, 0))?.refaults.now.as_deref()
+    }
+
+    /// Who has this pid now: the end of one that had it before may not have been seen.
+    pub fn living_of(&self, pid: u32) -> Option<TargetId> {
+        let of_pid = self.processes.iter().filter(|(_, process)| !process.is_over() && process.pid == Some(pid));
+        of_pid.max_by_key(|(key, _)| **key).map(|(_, process)| process.target)
+    }
+
+    pub fn lives(&self, target: TargetId) -> bool {
+        self.processes.get(&Key::of(target, 0)).is_some_and(|process| !process.is_over())
+    }
+
+    pub fn knows(&self, target: TargetId) -> bool {
+        self.processes.contains_key(&Key::of(target, 0))
     }
 
     /// How many processes have an entry of their own.
@@ -199,7 +262,8 @@ impl Aggregator {
             SnapshotKind::Summary => self.config.start_ns,
             SnapshotKind::Interval => self.interval_start_ns,
         };
-        Snapshot { kind, t_ns, since_ns, processes, account, notes }
+        let pressure = self.pressures.view(kind);
+        Snapshot { kind, t_ns, since_ns, processes, pressure, account, notes }
     }
 
     /// `None`: there is no room, and nobody may be folded.

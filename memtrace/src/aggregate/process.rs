@@ -4,6 +4,7 @@ use super::waterfall::Waterfall;
 use super::{ProcessInfo, refault};
 use crate::event::{Event, GoCounters, OomEvent, ProcessSample, Refaults, TargetId, TaskEvent, TaskWhat};
 use crate::snapshot::{ExitSnapshot, GoBuild, KilledBy};
+use std::path::PathBuf;
 
 /// A total that only grows, and what it was at the last tick.
 #[derive(Clone, Debug)]
@@ -26,9 +27,11 @@ pub(super) struct Process {
     pub(super) comm: Option<String>,
     pub(super) exe: Option<String>,
     pub(super) go: Option<GoBuild>,
+    pub(super) cgroup: Option<PathBuf>,
     pub(super) interval: Level,
     pub(super) window: Level,
     pub(super) faults: Total<u64>,
+    pub(super) unseen_faults: Total<u64>,
     pub(super) refaults: Total<Box<Refaults>>,
     pub(super) lazy_bytes: Option<u64>,
     /// VmHWM of the whole life; it says something about the window only once it has grown.
@@ -37,6 +40,8 @@ pub(super) struct Process {
     /// At the start and at the end.
     pub(super) waterfalls: [Option<Box<Waterfall>>; 2],
     status: Option<i32>,
+    /// It has ended, and its status is not known.
+    pub(super) is_gone: bool,
     killer: Option<(u32, String)>,
     pub(super) last_active_ns: u64,
     /// How many processes this stands for beside itself.
@@ -60,7 +65,7 @@ impl Process {
     }
 
     pub(super) fn has_exited(&self) -> bool {
-        self.status.is_some()
+        self.status.is_some() || self.is_gone
     }
 
     /// Nothing more is expected of it: it may be folded.
@@ -78,7 +83,11 @@ impl Process {
             }
             Event::Oom(e) => self.apply_oom(e),
             Event::Task(e) => self.apply_task(e),
+            Event::Words(e) => self.observe_go(e.meta.t_ns, e.go.as_ref()),
+            Event::Fatal(e) => self.observe_go(e.meta.t_ns, e.go.as_ref()),
+            Event::Pressure(e) => self.observe_go(e.meta.t_ns, e.go.as_ref()),
             Event::Sample(sample) => self.apply_sample(sample),
+            Event::Walk(_) => {}
         }
     }
 
@@ -86,11 +95,14 @@ impl Process {
     pub(super) fn tick(&mut self) {
         self.interval = self.interval.next();
         self.faults.at_tick = self.faults.now;
+        self.unseen_faults.at_tick = self.unseen_faults.now;
         self.refaults.at_tick = self.refaults.now.clone();
     }
 
     pub(super) fn exit(&self) -> Option<ExitSnapshot> {
-        let status = self.status?;
+        let Some(status) = self.status else {
+            return self.is_gone.then_some(ExitSnapshot { code: None, signal: None, killed_by: None });
+        };
         let signal = (status & 0x7f) as u8;
         let by_kill = signal == 9;
         let killed_by = match &self.killer {
@@ -106,10 +118,9 @@ impl Process {
     pub(super) fn absorb(&mut self, other: &Self) {
         self.interval.absorb(&other.interval);
         self.window.absorb(&other.window);
-        for (ours, theirs) in
-            [(&mut self.faults.now, other.faults.now), (&mut self.faults.at_tick, other.faults.at_tick)]
-        {
-            super::ledger::add_known(ours, theirs);
+        for (ours, theirs) in [(&mut self.faults, &other.faults), (&mut self.unseen_faults, &other.unseen_faults)] {
+            super::ledger::add_known(&mut ours.now, theirs.now);
+            super::ledger::add_known(&mut ours.at_tick, theirs.at_tick);
         }
         add_refaults(&mut self.refaults.now, other.refaults.now.as_deref());
         add_refaults(&mut self.refaults.at_tick, other.refaults.at_tick.as_deref());
@@ -186,11 +197,14 @@ impl Process {
             self.both(|level| level.heap.observe(sample.t_ns, go.inuse_bytes, go.idle_bytes, go.released_bytes));
         }
         self.lazy_bytes = sample.lazy_bytes.or(self.lazy_bytes);
+        // The last figures of a process come by the ring, and may overtake a sample that was taken before.
+        let is_newest = sample.faults >= self.faults.now;
         if let Some(faults) = sample.faults {
             self.interval.active |= self.faults.now.is_none_or(|before| faults > before);
             self.faults.now = self.faults.now.max(Some(faults));
         }
-        if let Some(refaults) = &sample.refaults {
+        self.unseen_faults.now = self.unseen_faults.now.max(sample.unseen_faults);
+        if let Some(refaults) = sample.refaults.as_ref().filter(|_| is_newest) {
             self.refaults.now = Some(Box::new(refaults.clone()));
         }
     }

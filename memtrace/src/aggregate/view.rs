@@ -1,19 +1,20 @@
 //! A process's state as an immutable snapshot, with everything that is derived from it.
 use super::ledger::gives_back;
 use super::level::{Level, OTHER_ADVICE};
-use super::process::Process;
+use super::process::{Process, Total};
 use super::refault;
 use crate::event::Refaults;
 use crate::snapshot::{CallSnapshot, ProcessSnapshot, ReturnedBy, SnapshotKind};
 use memtrace_common::advice;
 
 pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
-    let (level, refaults, faults) = match kind {
-        SnapshotKind::Summary => (&process.window, process.refaults.now.as_deref().cloned(), process.faults.now),
-        SnapshotKind::Interval => {
-            let faults = process.faults.now.map(|now| now.saturating_sub(process.faults.at_tick.unwrap_or(0)));
-            (&process.interval, process.refaults_in_interval(), faults)
-        }
+    let (level, refaults) = match kind {
+        SnapshotKind::Summary => (&process.window, process.refaults.now.as_deref().cloned()),
+        SnapshotKind::Interval => (&process.interval, process.refaults_in_interval()),
+    };
+    let counted = |of: &Total<u64>| match kind {
+        SnapshotKind::Summary => of.now,
+        SnapshotKind::Interval => of.now.map(|now| now.saturating_sub(of.at_tick.unwrap_or(0))),
     };
     let returned = Returned::of(level);
     let refaulted_bytes = refaults.as_ref().map(refault::total_bytes);
@@ -27,6 +28,7 @@ pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
         start_time_ns: process.start_time_ns,
         comm: process.comm.clone(),
         exe: process.exe.clone(),
+        cgroup: process.cgroup.clone(),
         go: process.go.clone(),
         processes: if process.folded > 0 { process.folded } else { 1 },
         advise: advise_rows(level, refaults.as_ref()),
@@ -48,7 +50,8 @@ pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
         heap,
         retained_idle_bytes: retained,
         gap_bytes: gap.map(|gap| gap.clamp(i64::MIN.into(), i64::MAX.into()) as i64),
-        faults,
+        faults: counted(&process.faults),
+        unseen_faults: counted(&process.unseen_faults),
         reclaim_stalls: level.reclaim_stalls,
         reclaim_stall_ns: level.reclaim_stall_ns,
         oom_killed: process.oom_killed || process.folded_oom_killed > 0,
@@ -61,6 +64,26 @@ pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
     };
     out.notes = notes(&out, process);
     out
+}
+
+/// What a timeline keeps of a process, since the start of the window: all of it is made too often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub lazy_bytes: Option<u64>,
+    pub returned_bytes: Option<u64>,
+    pub refaulted_bytes: Option<u64>,
+    pub faults: Option<u64>,
+    pub reclaim_stall_ns: u64,
+}
+
+pub(super) fn figures(process: &Process) -> Figures {
+    Figures {
+        lazy_bytes: process.lazy_bytes,
+        returned_bytes: Returned::of(&process.window).bytes,
+        refaulted_bytes: process.refaults.now.as_deref().map(refault::total_bytes),
+        faults: process.faults.now,
+        reclaim_stall_ns: process.window.reclaim_stall_ns,
+    }
 }
 
 /// By how much what Go gave back is in memory again with huge pages.
@@ -144,6 +167,11 @@ fn notes(process: &ProcessSnapshot, state: &Process) -> Vec<String> {
     }
     if let Some(bytes) = process.untracked_bytes.filter(|bytes| *bytes > 0) {
         notes.push(format!("re-faults of {bytes} returned bytes could not be watched: re-faulted is a lower bound"));
+    }
+    if let Some(faults) = process.unseen_faults.filter(|faults| *faults > 0) {
+        notes.push(format!(
+            "{faults} page faults or more came without an event: what they brought back is not in re-faulted"
+        ));
     }
     if state.folded_oom_killed > 0 {
         notes.push(format!("{} of the {} folded processes were OOM-killed", state.folded_oom_killed, state.folded));

@@ -1,24 +1,40 @@
-use super::{Account, Files, entry, number};
+use super::{Account, Files, entry, number, who_limits};
 use std::path::Path;
 
 /// Unlimited is the largest count of pages in bytes (PAGE_COUNTER_MAX): whatever is beyond any machine.
 const UNLIMITED: u64 = 1 << 62;
 
+pub(super) const CHARGE: &str = "memory.usage_in_bytes";
+
 fn limit(bytes: Option<u64>) -> Option<u64> {
     bytes.filter(|bytes| *bytes < UNLIMITED)
 }
 
+pub(super) fn own_limit(at: &Path, files: Files<'_>) -> Option<u64> {
+    limit(number(files(at, "memory.limit_in_bytes")))
+}
+
 /// `total_…` lines: the charge includes the cgroups below too.
-pub(super) fn read(directory: &Path, _root: &Path, files: Files<'_>) -> Account {
+pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
     let of = |name: &str| number(files(directory, name));
+    let own_limit = |at: &Path| own_limit(at, files);
     let stat = files(directory, "memory.stat").unwrap_or_default();
     let total = |key: &str| entry(&stat, &format!("total_{key}"));
+    let effective_limit_bytes = limit(entry(&stat, "hierarchical_memory_limit"));
+    // TCP is counted only once it has been limited: its 0 says nothing before.
+    let counts_tcp = limit(of("memory.kmem.tcp.limit_in_bytes")).is_some();
     Account {
-        charge_bytes: of("memory.usage_in_bytes"),
-        limit_bytes: limit(of("memory.limit_in_bytes")),
-        effective_limit_bytes: limit(entry(&stat, "hierarchical_memory_limit")),
+        // A file that only the root has.
+        is_root: files(directory, "cgroup.sane_behavior").is_some(),
+        charge_bytes: of(CHARGE),
+        limit_bytes: own_limit(directory),
+        effective_limit_bytes,
+        limit_path: who_limits(directory, root, effective_limit_bytes, own_limit),
         peak_bytes: of("memory.max_usage_in_bytes"),
         anon_bytes: total("rss"),
+        inactive_anon_bytes: total("inactive_anon"),
+        active_anon_bytes: total("active_anon"),
+        unevictable_bytes: total("unevictable"),
         file_bytes: total("cache"),
         shmem_bytes: total("shmem"),
         file_mapped_bytes: total("mapped_file"),
@@ -27,7 +43,7 @@ pub(super) fn read(directory: &Path, _root: &Path, files: Files<'_>) -> Account 
         inactive_file_bytes: total("inactive_file"),
         active_file_bytes: total("active_file"),
         kernel_bytes: of("memory.kmem.usage_in_bytes"),
-        sock_bytes: of("memory.kmem.tcp.usage_in_bytes"),
+        sock_bytes: of("memory.kmem.tcp.usage_in_bytes").filter(|bytes| counts_tcp || *bytes > 0),
         swap_bytes: total("swap"),
         limit_hits: of("memory.failcnt"),
         oom_kills: files(directory, "memory.oom_control").and_then(|text| entry(&text, "oom_kill")),
@@ -41,10 +57,12 @@ mod tests {
 
     #[test]
     fn totals_are_read_and_no_limit_is_none() {
-        let files = |_: &Path, name: &str| {
+        let files = |at: &Path, name: &str| {
             Some(match name {
                 "memory.usage_in_bytes" => "1000\n".to_owned(),
-                "memory.limit_in_bytes" => "9223372036854771712\n".to_owned(),
+                "memory.limit_in_bytes" if at == Path::new("/m/pod") => "4096\n".to_owned(),
+                "memory.limit_in_bytes" | "memory.kmem.tcp.limit_in_bytes" => "9223372036854771712\n".to_owned(),
+                "memory.kmem.tcp.usage_in_bytes" => "0\n".to_owned(),
                 "memory.oom_control" => "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n".to_owned(),
                 "memory.stat" => "cache 1\nrss 2\nhierarchical_memory_limit 4096\ntotal_cache 300\ntotal_rss 600\n\
                     total_dirty 10\ntotal_writeback 5\ntotal_inactive_file 100\ntotal_active_file 50\nrubbish\n"
@@ -52,10 +70,16 @@ mod tests {
                 _ => return None,
             })
         };
-        let account = read(Path::new("/x"), Path::new("/"), &files);
+        let account = read(Path::new("/m/pod/x"), Path::new("/m"), &files);
         assert_eq!((account.limit_bytes, account.effective_limit_bytes), (None, Some(4096)));
+        assert_eq!(account.limit_path.as_deref(), Some(Path::new("/m/pod")));
+        let inside = read(Path::new("/m/other"), Path::new("/m"), &files);
+        assert_eq!((inside.effective_limit_bytes, inside.limit_path), (Some(4096), None), "set by one out of sight");
         assert_eq!((account.anon_bytes, account.file_bytes, account.oom_kills), (Some(600), Some(300), Some(3)));
         assert_eq!((account.reclaimable_bytes(), account.nonreclaimable_bytes()), (Some(135), Some(865)));
-        assert_eq!((account.swap_bytes, account.slab_reclaimable_bytes), (None, None));
+        assert_eq!((account.working_set_bytes(), account.headroom_bytes()), (Some(900), Some(3096)));
+        assert_eq!(account.headroom_nonreclaimable_bytes(), Some(3231));
+        assert_eq!((account.swap_bytes, account.slab_reclaimable_bytes, account.sock_bytes), (None, None, None));
+        assert_eq!((account.high_events, account.lazyfree_pages, account.dying_descendants), (None, None, None));
     }
 }

@@ -1,19 +1,31 @@
-use super::{Account, Files, entry, number};
+use super::{Account, Files, above, entry, number, who_limits};
+use crate::procfs::psi::Pressure;
 use std::path::Path;
+
+pub(super) const CHARGE: &str = "memory.current";
+
+pub(super) fn own_limit(at: &Path, files: Files<'_>) -> Option<u64> {
+    number(files(at, "memory.max"))
+}
 
 pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
     let of = |name: &str| number(files(directory, name));
     let stat = files(directory, "memory.stat").unwrap_or_default();
     let events = files(directory, "memory.events").unwrap_or_default();
     let kept = |key: &str| entry(&stat, key);
-    let above = directory.ancestors().take_while(|at| at.starts_with(root));
+    let own_limit = |at: &Path| own_limit(at, files);
+    let effective_limit_bytes = above(directory, root).filter_map(own_limit).min();
     Account {
-        charge_bytes: of("memory.current"),
-        limit_bytes: of("memory.max"),
-        effective_limit_bytes: above.filter_map(|at| number(files(at, "memory.max"))).min(),
+        charge_bytes: of(CHARGE),
+        limit_bytes: own_limit(directory),
+        effective_limit_bytes,
+        limit_path: who_limits(directory, root, effective_limit_bytes, own_limit),
         high_bytes: of("memory.high"),
         peak_bytes: of("memory.peak"),
         anon_bytes: kept("anon"),
+        inactive_anon_bytes: kept("inactive_anon"),
+        active_anon_bytes: kept("active_anon"),
+        unevictable_bytes: kept("unevictable"),
         file_bytes: kept("file"),
         shmem_bytes: kept("shmem"),
         file_mapped_bytes: kept("file_mapped"),
@@ -26,11 +38,20 @@ pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
         page_tables_bytes: kept("pagetables"),
         slab_reclaimable_bytes: kept("slab_reclaimable"),
         slab_unreclaimable_bytes: kept("slab_unreclaimable"),
+        percpu_bytes: kept("percpu"),
         sock_bytes: kept("sock"),
         swap_bytes: of("memory.swap.current"),
         swap_limit_bytes: of("memory.swap.max"),
+        hugetlb_bytes: kept("hugetlb"),
+        lazyfree_pages: kept("pglazyfree"),
+        lazyfreed_pages: kept("pglazyfreed"),
+        low_events: entry(&events, "low"),
+        high_events: entry(&events, "high"),
+        oom_events: entry(&events, "oom"),
         limit_hits: entry(&events, "max"),
         oom_kills: entry(&events, "oom_kill"),
+        dying_descendants: files(directory, "cgroup.stat").and_then(|text| entry(&text, "nr_dying_descendants")),
+        pressure: files(directory, "memory.pressure").and_then(|text| Pressure::parse(&text)),
         ..Account::default()
     }
 }
@@ -49,9 +70,10 @@ mod tests {
                     ("/m/a", "memory.max") => "8000\n",
                     ("/", "memory.max") => "1\n",
                     ("/m/a/b", "memory.events") => "low 0\nhigh 1\nmax 7\noom 2\noom_kill 1\noom_group_kill 0\n",
+                    ("/m/a/b", "memory.pressure") => "some avg10=0.00 avg60=0.00 avg300=2.50 total=3\n",
                     ("/m/a/b", "memory.stat") => {
                         "anon 3000\nfile 1500\nkernel 400\nshmem 500\nfile_dirty 100\ninactive_file 700\n\
-                         active_file 300\nslab_reclaimable 50\nslab_unreclaimable 60\n"
+                         active_file 300\nslab_reclaimable 50\nslab_unreclaimable 60\npglazyfree 9\npglazyfreed 4\n"
                     }
                     _ => return None,
                 }
@@ -60,8 +82,13 @@ mod tests {
         };
         let account = read(Path::new("/m/a/b"), Path::new("/m"), &files);
         assert_eq!((account.limit_bytes, account.effective_limit_bytes), (None, Some(8000)));
+        assert_eq!(account.limit_path.as_deref(), Some(Path::new("/m/a")));
+        assert_eq!((account.low_events, account.high_events, account.oom_events), (Some(0), Some(1), Some(2)));
+        assert_eq!((account.lazyfree_pages, account.lazyfreed_pages), (Some(9), Some(4)));
+        assert_eq!((account.working_set_bytes(), account.headroom_bytes()), (Some(4300), Some(3000)));
         assert_eq!((account.limit_hits, account.oom_kills, account.peak_bytes), (Some(7), Some(1), None));
         assert_eq!((account.anon_bytes, account.file_bytes), (Some(3000), Some(1500)));
+        assert_eq!(account.pressure.map(|pressure| pressure.some.avg300_percent), Some(2.5));
         assert_eq!((account.reclaimable_bytes(), account.nonreclaimable_bytes()), (Some(950), Some(4050)));
     }
 }

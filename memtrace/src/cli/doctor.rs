@@ -3,9 +3,10 @@ use crate::config::Format;
 use crate::error::Error;
 use crate::host::Host;
 use crate::host::plan::Want;
+use crate::pipeline;
 use crate::sink::doctor;
 use clap::Args;
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -24,10 +25,7 @@ impl Doctor {
             Format::Text => doctor::write_text(&mut out, &host.facts, &plan),
             Format::Json => doctor::write_json(&mut out, &host.facts, &plan),
         };
-        match written.and_then(|()| out.flush()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
-            other => other.map_err(Error::io("cannot write the output"))?,
-        }
+        pipeline::written(&mut out, written)?;
         Ok(if plan.is_ready() { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
 }

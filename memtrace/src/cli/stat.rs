@@ -1,6 +1,6 @@
-use super::size::parse_duration;
 use super::targets::SessionArgs;
 use crate::config;
+use crate::config::size::parse_duration;
 use crate::error::Error;
 use crate::pipeline;
 use clap::Args;
@@ -21,8 +21,11 @@ pub(super) struct Stat {
 }
 
 impl Stat {
+    pub(super) fn config(self) -> Result<config::Stat, Error> {
+        Ok(config::Stat { session: self.session.session()?, interval: self.interval, stacks: self.stack })
+    }
+
     pub(super) fn run(self) -> Result<ExitCode, Error> {
-        let config = config::Stat { session: self.session.session()?, interval: self.interval, stacks: self.stack };
-        pipeline::stat(config, std::io::BufWriter::new(std::io::stdout()))
+        pipeline::stat(self.config()?, std::io::BufWriter::new(std::io::stdout()))
     }
 }

@@ -1,8 +1,11 @@
 //! Whom to observe and how, the same for every verb that observes.
-use super::size::{parse_duration, parse_ring_bytes};
+use crate::config::size::{parse_duration, parse_ring_bytes};
 use crate::config::{Format, Session, Targets};
 use crate::error::Error;
+use crate::host::plan::CallHook;
 use crate::kernel::Sizes;
+use crate::procfs::psi::StallTrigger;
+use crate::source::pressure::PressureConfig;
 use clap::{ArgGroup, Args, ValueEnum};
 use globset::{Glob, GlobMatcher};
 use std::ffi::OsString;
@@ -13,6 +16,13 @@ use std::time::Duration;
 enum FormatName {
     Text,
     Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CallHookName {
+    Auto,
+    Fentry,
+    Tracepoint,
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +59,17 @@ pub(super) struct SessionArgs {
     /// Do not track page faults: no re-faults, no kept bytes, and nothing added to faults
     #[arg(long)]
     no_faults: bool,
+    /// How system calls are hooked: at the kernel's functions (fentry), which costs other processes nothing, or at
+    /// tracepoints, which slow every system call of the host; auto: functions where that works
+    #[arg(long, value_name = "HOOK", default_value = "auto")]
+    syscall_hook: CallHookName,
+    /// Do not wait for what cgroups and the host tell of their memory (memory.events, v1 event descriptors, PSI triggers)
+    #[arg(long)]
+    no_pressure: bool,
+    /// When pressure stall information tells: some or full, microseconds waited, out of a window (repeatable)
+    /// [default: "some 100000 1000000" "full 50000 1000000"]
+    #[arg(long, value_name = "TRIGGER", conflicts_with = "no_pressure")]
+    psi: Vec<StallTrigger>,
     /// Show the probes' own diagnostics on stderr
     #[arg(long)]
     probe_log: bool,
@@ -65,21 +86,30 @@ pub(super) struct SessionArgs {
 
 impl SessionArgs {
     pub(super) fn session(self) -> Result<Session, Error> {
+        self.session_over(Some(PressureConfig::default()))
+    }
+
+    /// What was typed goes over what a file says of pressure.
+    pub(super) fn session_over(self, pressure: Option<PressureConfig>) -> Result<Session, Error> {
+        let typed = |of: PressureConfig| PressureConfig { stalls: self.psi.clone(), ..of };
+        let pressure = if self.psi.is_empty() { pressure } else { Some(typed(pressure.unwrap_or_default())) };
         let targets = if let Some(path) = self.cgroup {
             Targets::Cgroup(path)
         } else if let Some(text) = self.comm {
             Targets::Comm(glob(&text)?)
         } else if let Some(text) = self.exe {
             Targets::Exe(glob(&text)?)
-        } else if self.all {
-            Targets::AllGo
         } else if !self.pids.is_empty() {
             Targets::Pids(self.pids)
+        } else if self.all || self.command.is_empty() {
+            // Only `agent` need not be told whom it observes.
+            Targets::AllGo
         } else {
             Targets::Command(self.command)
         };
         Ok(Session {
             targets,
+            rules: Default::default(),
             duration: self.duration,
             format: match self.output {
                 FormatName::Text => Format::Text,
@@ -87,7 +117,14 @@ impl SessionArgs {
             },
             exact: self.exact,
             faults: !self.no_faults,
+            calls: match self.syscall_hook {
+                CallHookName::Auto => CallHook::Cheapest,
+                CallHookName::Fentry => CallHook::Functions,
+                CallHookName::Tracepoint => CallHook::Tracepoints,
+            },
             sizes: Sizes { ring_bytes: self.ring_bytes, targets: self.max_targets, chunks: self.max_chunks },
+            max_open_files: None,
+            pressure: pressure.filter(|_| !self.no_pressure),
             probe_log: self.probe_log,
             color: super::wants_color(),
         })

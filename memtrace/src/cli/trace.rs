@@ -1,6 +1,6 @@
-use super::size::parse_bytes;
 use super::targets::SessionArgs;
 use crate::config;
+use crate::config::size::parse_bytes;
 use crate::error::Error;
 use crate::pipeline;
 use clap::{Args, ValueEnum};
@@ -14,6 +14,7 @@ enum Family {
     Oom,
     Reclaim,
     Task,
+    Pressure,
 }
 
 impl Family {
@@ -24,6 +25,7 @@ impl Family {
             Family::Oom => kind::OOM,
             Family::Reclaim => kind::RECLAIM,
             Family::Task => kind::TASK,
+            Family::Pressure => kind::PRESSURE,
         }
     }
 }
@@ -45,13 +47,16 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub(super) fn run(self) -> Result<ExitCode, Error> {
+    pub(super) fn config(self) -> Result<config::Trace, Error> {
         let families = match self.family.as_slice() {
             [] => u32::MAX,
             some => some.iter().fold(0, |bits, f| bits | f.bit()),
         };
         let session = self.session.session()?;
-        let config = config::Trace { session, families, min_bytes: self.min_bytes, stacks: self.stack };
-        pipeline::trace(config, std::io::BufWriter::new(std::io::stdout()))
+        Ok(config::Trace { session, families, min_bytes: self.min_bytes, stacks: self.stack })
+    }
+
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
+        pipeline::trace(self.config()?, std::io::BufWriter::new(std::io::stdout()))
     }
 }

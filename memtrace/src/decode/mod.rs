@@ -1,6 +1,7 @@
 //! Bytes of the rings to domain events: pure and total. Nothing here trusts a length, a kind or an op before checking it.
 mod advise;
 mod call;
+mod fatal;
 pub mod fault;
 mod map;
 mod oom;
@@ -8,6 +9,8 @@ mod reclaim;
 mod task;
 #[cfg(test)]
 mod tests;
+mod walk;
+mod words;
 
 use crate::event::{Event, Meta};
 use bytemuck::AnyBitPattern;
@@ -50,6 +53,11 @@ impl Decoder {
             kind::OOM => Ok(Event::Oom(oom::decode_oom(&read(&header, bytes)?)?)),
             kind::RECLAIM => Ok(Event::Reclaim(reclaim::decode_reclaim(self, &read(&header, bytes)?)?)),
             kind::TASK => Ok(Event::Task(task::decode_task(self, &read(&header, bytes)?)?)),
+            kind::WORDS => Ok(Event::Words(Box::new(words::decode_words(&read(&header, bytes)?)))),
+            kind::FATAL => Ok(Event::Fatal(Box::new(fatal::decode_fatal(&read(&header, bytes)?)?))),
+            kind::BUCKETS => Ok(Event::Walk(Box::new(walk::decode_buckets(&read(&header, bytes)?)))),
+            kind::GOROUTINES => Ok(Event::Walk(Box::new(walk::decode_goroutines(&read(&header, bytes)?)))),
+            kind::WALK_END => Ok(Event::Walk(Box::new(walk::decode_walk_end(&read(&header, bytes)?)?))),
             other => Err(DecodeError::Kind(other)),
         }
     }

@@ -1,7 +1,8 @@
 use super::*;
-use crate::event::{MapOp, OomWhat, TaskWhat};
+use crate::event::{FatalWhat, MapOp, OomWhat, Stopped, TaskWhat, WalkPart};
 use memtrace_common::advice;
 use memtrace_common::header::flags;
+use memtrace_common::records::walk::stop;
 use memtrace_common::records::*;
 
 const PAGE: u64 = 4096;
@@ -178,6 +179,11 @@ fn every_valid_record() -> Vec<Vec<u8>> {
     out.extend((1..=2).map(|op| bytemuck::bytes_of(&reclaim(op)).to_vec()));
     out.extend((1..=4).map(|op| bytemuck::bytes_of(&task(op, 0)).to_vec()));
     out.push(bytemuck::bytes_of(&fault()).to_vec());
+    out.push(bytemuck::bytes_of(&words()).to_vec());
+    out.extend((1..=3).map(|op| bytemuck::bytes_of(&fatal(op, 1, [0; 4])).to_vec()));
+    out.push(bytemuck::bytes_of(&buckets(2)).to_vec());
+    out.push(bytemuck::bytes_of(&goroutines(2)).to_vec());
+    out.push(bytemuck::bytes_of(&walk_end(stop::END)).to_vec());
     out
 }
 
@@ -189,6 +195,105 @@ fn fault() -> FaultRecord {
     stats.max_ns = 1_500_000;
     stats.untracked_pages = 2;
     FaultRecord { header: header(kind::FAULT, size_of::<FaultRecord>(), 0), stats }
+}
+
+/// Three ranges: read, not resident, and out of the room.
+fn words() -> WordsRecord {
+    let mut record: WordsRecord = bytemuck::Zeroable::zeroed();
+    record.header = header(kind::WORDS, size_of::<WordsRecord>(), flags::GO);
+    record.plan = WordPlan::of([(100, 2, false), (200, 2, true), (300, 2, false)]).unwrap();
+    record.plan.ranges[2].start = WORD_BYTES as u32 - 1;
+    record.refused[1] = -14;
+    record.bytes[..2].copy_from_slice(&[1, 2]);
+    record
+}
+
+#[test]
+fn only_what_was_read_of_last_words_has_bytes() {
+    let Ok(Event::Words(said)) = DECODER.decode(bytemuck::bytes_of(&words())) else { panic!("refused") };
+    let found: Vec<_> = said.ranges.iter().map(|r| (r.address, r.bytes.as_deref(), r.was_untouched)).collect();
+    assert_eq!(found, [(100, Some(&[1, 2][..]), false), (200, None, true), (300, None, false)]);
+    assert_eq!((said.meta.target, said.go.map(|go| go.heap_inuse_bytes)), (3, Some(0)));
+}
+
+fn fatal(op: u32, caller: u64, stack: [u64; 4]) -> FatalRecord {
+    let mut record: FatalRecord = bytemuck::Zeroable::zeroed();
+    record.header = header(kind::FATAL, size_of::<FatalRecord>(), flags::GO);
+    (record.op, record.caller, record.stack_bytes) = (op, caller, 32);
+    (record.string_address, record.text_address, record.text_bytes) = (UNKNOWN, 0x5000, 300);
+    record.copied_bytes = 256;
+    record.stack[..4].copy_from_slice(&stack);
+    record
+}
+
+#[test]
+fn who_called_the_function_that_does_not_return_is_in_its_stack_once() {
+    // The first is the function's own address; the second is who called it, on some kernels.
+    for stack in [[10, 30, 40, 0], [10, 20, 30, 40]] {
+        let record = fatal(fatal_op::FATAL, 20, stack);
+        let Ok(Event::Fatal(said)) = DECODER.decode(bytemuck::bytes_of(&record)) else { panic!("refused") };
+        assert_eq!((said.stack.as_slice(), said.what), (&[20, 30, 40][..], FatalWhat::Fatal));
+        assert_eq!(said.text.bytes.map(|bytes| bytes.len()), Some(256));
+        assert_eq!((said.text.address, said.text.length_bytes), (Some(0x5000), Some(300)));
+    }
+    let mut unread = fatal(fatal_op::PANIC, UNKNOWN, [0; 4]);
+    (unread.stack_bytes, unread.copied_bytes, unread.text_bytes) = (-14, 0, UNKNOWN);
+    let Ok(Event::Fatal(said)) = DECODER.decode(bytemuck::bytes_of(&unread)) else { panic!("refused") };
+    assert_eq!((said.stack.len(), said.text.bytes, said.text.length_bytes), (0, None, None));
+    unread.text_bytes = 0;
+    let Ok(Event::Fatal(said)) = DECODER.decode(bytemuck::bytes_of(&unread)) else { panic!("refused") };
+    assert_eq!(said.text.bytes, Some(Vec::new()), "an empty text is a text");
+}
+
+fn buckets(used: u64) -> BucketsRecord {
+    let mut record: BucketsRecord = bytemuck::Zeroable::zeroed();
+    record.header = header(kind::BUCKETS, size_of::<BucketsRecord>(), 0);
+    record.used = used;
+    record.bytes[..3].copy_from_slice(&[1, 2, 3]);
+    record
+}
+
+fn goroutines(count: u64) -> GoroutinesRecord {
+    let mut record: GoroutinesRecord = bytemuck::Zeroable::zeroed();
+    record.header = header(kind::GOROUTINES, size_of::<GoroutinesRecord>(), 0);
+    record.count = count;
+    record.items[1].gopc = 7;
+    record
+}
+
+fn walk_end(code: u32) -> WalkEndRecord {
+    let state = WalkState {
+        ended_ns: 9,
+        rate_bytes: UNKNOWN,
+        buckets: 3,
+        listed: 40,
+        goroutines: 20,
+        one_in: 2,
+        buckets_stop: code,
+        goroutines_stop: stop::COUNT,
+        ..WalkState::default()
+    };
+    WalkEndRecord { header: header(kind::WALK_END, size_of::<WalkEndRecord>(), 0), state }
+}
+
+#[test]
+fn what_was_walked_is_no_more_than_there_is_in_a_record() {
+    let part = |record: &[u8]| match DECODER.decode(record) {
+        Ok(Event::Walk(walk)) => walk.part,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(part(bytemuck::bytes_of(&buckets(3))), WalkPart::Buckets(vec![1, 2, 3]));
+    assert_eq!(part(bytemuck::bytes_of(&buckets(u64::MAX))), WalkPart::Buckets(Vec::new()));
+    let items = goroutines(2).items[..2].to_vec();
+    assert_eq!(part(bytemuck::bytes_of(&goroutines(2))), WalkPart::Goroutines(items));
+    assert_eq!(part(bytemuck::bytes_of(&goroutines(129))), WalkPart::Goroutines(Vec::new()));
+    let WalkPart::End(end) = part(bytemuck::bytes_of(&walk_end(stop::TIME))) else { panic!("no end") };
+    assert_eq!((end.took_ns, end.rate_bytes, end.collections), (9, None, Some(0)));
+    assert_eq!((end.buckets.walked, end.buckets.of, end.buckets.stopped), (3, None, Stopped::Time));
+    assert!(!end.buckets.stands_for_all() && end.goroutines.stands_for_all());
+    assert_eq!((end.goroutines.walked, end.goroutines.of, end.goroutines.one_in), (20, Some(40), 2));
+    let refused = DECODER.decode(bytemuck::bytes_of(&walk_end(99)));
+    assert_eq!(refused, Err(DecodeError::Op { kind: kind::WALK_END, op: 99 }));
 }
 
 #[test]

@@ -1,58 +1,58 @@
 //! Keeps the kernel's target set and what is known of each target in step with the processes: a thread of its own, off
 //! the event path. It is told of forks, execs and exits, and of the samplers' clock; it tells of descriptions and samples.
+mod end;
+mod fatal;
+mod looks;
+mod settings;
+mod unheard;
+
 use super::describe::{self, Described};
+use super::news::{FollowError, News, tell_refusal};
 use super::select::Selector;
-use super::waterfall::Look;
-use crate::account::ProgramAccount;
-use crate::aggregate::ProcessInfo;
-use crate::aggregate::waterfall::Waterfall;
-use crate::decode::{self, Decoder};
-use crate::event::{ProcessSample, TargetId, TaskEvent, TaskWhat};
-use crate::goruntime::Finder;
-use crate::kernel::{Kernel, KernelError};
-use crate::procfs::{clock, process::Status, smaps::Rollup};
+use super::unseen::Unseen;
+use super::watch::Watcher;
+use super::whereabouts::{TellWhere, Wheres};
+use crate::decode::Decoder;
+use crate::event::{LastWords, TargetId, TaskEvent, TaskWhat, Walk};
+use crate::goruntime::{Finder, sample_of_words};
+use crate::host::mounts::CgroupFacts;
+use crate::kernel::Kernel;
+use crate::procfs::clock;
+use crate::procfs::process::Status;
 use memtrace_common::target::flags;
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 
 /// Chunks of the dead are swept at most this often.
 const SWEEP_NS: u64 = 1_000_000_000;
 /// Afterwards a process that is still not Go's, or cannot be read, stays so.
 const LOOKS_UNTIL_TICK: u32 = 1 << 8;
 
-/// What the follower tells the processing thread.
-#[derive(Clone, Debug)]
-pub enum News {
-    Process(ProcessInfo),
-    /// A provisional target that is not meant after all.
-    NotMeant(TargetId),
-    Sample(Box<ProcessSample>),
-    /// All of its RSS, by the first look at it and by the last.
-    Waterfall(TargetId, Box<Waterfall>),
-    /// One line for the reader.
-    Note(String),
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum FollowError {
-    #[error("no process {0}")]
-    Gone(u32),
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-}
-
 struct Known {
     target: TargetId,
     described: Described,
     uses_free: bool,
+    unseen: Unseen,
     sampled: bool,
     /// Its RSS was divided once.
     divided: bool,
     ticks: u32,
+    /// Since when it has not been there.
+    gone_since_ns: Option<u64>,
 }
 
 impl Known {
     fn new(target: TargetId, described: Described) -> Self {
-        Self { target, described, uses_free: false, sampled: false, divided: false, ticks: 0 }
+        Self {
+            target,
+            described,
+            uses_free: false,
+            unseen: Unseen::default(),
+            sampled: false,
+            divided: false,
+            ticks: 0,
+            gone_since_ns: None,
+        }
     }
 }
 
@@ -67,15 +67,25 @@ pub struct Follower {
     swept_ns: u64,
     dead_since_sweep: bool,
     tracks_faults: bool,
+    window_closed: bool,
     /// How many more processes have their RSS divided: that walks all of their pages.
     looks_left: usize,
     /// Processes that ended before it could be told whether they were meant.
     unidentified: u64,
+    /// Targets whose end no record told of.
+    unheard: u64,
+    /// Targets that this user may not look into.
+    closed: u64,
+    /// Go processes whose fatal errors are not heard, and why the first is not.
+    deaf: (u64, Option<String>),
+    /// Feeds the black box, where there is one.
+    watcher: Option<Watcher>,
+    wheres: Wheres,
 }
 
 impl Follower {
     /// `looks`: of how many processes the whole RSS is divided, at their start and at the end.
-    pub fn new(kernel: Kernel, selector: Selector, decoder: Decoder, looks: usize) -> Self {
+    pub fn new(kernel: Kernel, selector: Selector, decoder: Decoder, facts: CgroupFacts, looks: usize) -> Self {
         let tracks_faults = kernel.fault_hook() != crate::host::plan::FaultHook::None;
         Self {
             kernel,
@@ -87,9 +97,27 @@ impl Follower {
             swept_ns: 0,
             dead_since_sweep: false,
             tracks_faults,
+            window_closed: false,
             looks_left: looks,
             unidentified: 0,
+            unheard: 0,
+            closed: 0,
+            deaf: (0, None),
+            watcher: None,
+            wheres: Wheres::new(facts),
         }
+    }
+
+    /// Tells from now on in which cgroups the targets are.
+    #[must_use]
+    pub fn telling_where(self, tell: Option<TellWhere>) -> Self {
+        Self { wheres: self.wheres.telling(tell), ..self }
+    }
+
+    /// Points and close looks of every target from now on.
+    #[must_use]
+    pub fn watching(self, watcher: Option<Watcher>) -> Self {
+        Self { watcher, ..self }
     }
 
     /// Observes a process named by the user, with its children.
@@ -102,9 +130,16 @@ impl Follower {
     }
 
     /// Observes a held command from its exec on.
-    pub fn name_held(&mut self, pid: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+    pub fn name_held(
+        &mut self,
+        pid: u32,
+        command: &[OsString],
+        tell: &mut impl FnMut(News),
+    ) -> Result<(), FollowError> {
         self.named.insert(pid);
-        self.add(pid, flags::FOLLOW | flags::FROM_EXEC, tell)
+        self.add(pid, flags::FOLLOW | flags::FROM_EXEC, tell)?;
+        self.watch_fatal_early(pid, command);
+        Ok(())
     }
 
     /// Observes everything that is meant and runs now; returns how many.
@@ -132,34 +167,26 @@ impl Follower {
 
     fn add(&mut self, pid: u32, target_flags: u32, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
         let mut described = describe::describe(&mut self.finder, pid);
-        let target = self.kernel.add_target(pid, described.counters, target_flags)?;
+        described.enter_words(&mut self.kernel, pid)?;
+        let target = self.kernel.add_target(pid, described.counters(), target_flags)?;
         if !described.is_still(pid) {
             // Of an exec before the entry there is no record: from here on there is one of each.
             described = describe::describe(&mut self.finder, pid);
-            self.enter_counters(pid, target, &described, target_flags)?;
+            described.enter(&mut self.kernel, pid, target, target_flags)?;
         }
         if let Err(why) = self.kernel.track_faults(pid, false) {
             tell(News::Note(format!("pid {pid}: re-faults are not seen: {why}")));
         }
+        self.watch_fatal(pid, described.is_go());
         // A trampoline is nobody: the command is described, and looked at, from its exec on.
         if target_flags & flags::FROM_EXEC != 0 {
             self.known.insert(pid, Known::new(target, Described::default()));
             return Ok(());
         }
         self.admit(pid, target, described, tell);
-        self.sample_one(pid, clock::monotonic_ns(), tell);
+        self.sample_one(pid, clock::monotonic_ns(), None, tell);
         self.divide_first(pid, tell);
-        Ok(())
-    }
-
-    /// Says in the target set where a target's Go counters are. An exec between the description and this has cleared the
-    /// address there too early: what was entered is of the program before, and is withdrawn. The record of the exec, still
-    /// to come, brings the right one.
-    fn enter_counters(&mut self, pid: u32, target: TargetId, of: &Described, flags: u32) -> Result<(), FollowError> {
-        self.kernel.set_go_counters(pid, target, of.counters, flags)?;
-        if of.counters != 0 && !of.is_still(pid) {
-            self.kernel.set_go_counters(pid, target, 0, flags)?;
-        }
+        self.watcher.iter_mut().for_each(|watcher| watcher.meet(pid, target, &mut self.finder, tell));
         Ok(())
     }
 
@@ -168,6 +195,8 @@ impl Follower {
         if described.is_settled {
             tell_refusal(pid, &described, tell);
         }
+        self.closed += u64::from(described.is_closed);
+        self.wheres.look(pid, target, &described, tell);
         self.known.insert(pid, Known::new(target, described));
     }
 
@@ -181,21 +210,24 @@ impl Follower {
         if known.ticks > LOOKS_UNTIL_TICK || !known.ticks.is_power_of_two() {
             return Ok(());
         }
-        let (target, before) = (known.target, known.described.counters);
+        let target = known.target;
         let described = describe::describe(&mut self.finder, pid);
         // Still not Go's, or gone: what is known of it stays.
         if described.exe.is_none() || (described.go.is_none() && described.refused.is_none()) {
             return Ok(());
         }
-        known.described = described.clone();
+        let before = std::mem::replace(&mut known.described, described.clone());
         tell(News::Process(described.info(target, pid)));
         if described.is_settled {
             tell_refusal(pid, &described, tell);
         }
-        if described.counters != before
+        if described.is_go() && !before.is_go() {
+            self.watch_fatal(pid, true);
+        }
+        if (described.counters(), &described.words) != (before.counters(), &before.words)
             && let Some(current) = self.kernel.target(pid)?.filter(|current| current.id == target)
         {
-            self.enter_counters(pid, target, &described, current.flags)?;
+            described.enter(&mut self.kernel, pid, target, current.flags)?;
         }
         Ok(())
     }
@@ -214,13 +246,13 @@ impl Follower {
             }
             TaskWhat::Exec { .. } => self.exec(event, tell)?,
             TaskWhat::Exit { .. } => {
-                self.kernel.forget_faults(pid);
                 // A reused pid may have come before this exit was read: only this incarnation goes.
                 if self.known.get(&pid).is_some_and(|k| k.target == event.meta.target) {
-                    self.known.remove(&pid);
-                    self.dead_since_sweep = true;
-                    return Ok(self.named.remove(&pid) && self.named.is_empty());
+                    let was_named = self.named.contains(&pid);
+                    self.forget(pid)?;
+                    return Ok(was_named && self.named.is_empty());
                 }
+                self.kernel.forget_faults(pid);
             }
             TaskWhat::Kill { .. } => {}
         }
@@ -230,23 +262,34 @@ impl Follower {
     /// Whether the process is meant; one that is not leaves the set.
     fn judged(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<bool, FollowError> {
         let (pid, target) = (event.meta.tgid, event.meta.target);
-        let verdict = self.selector.judge(event);
+        // One that is followed stays so, whatever it becomes, where no rule is against it.
+        let is_known = self.known.get(&pid).is_some_and(|known| known.target == target);
+        let verdict = if is_known { Some(self.selector.admits(pid)) } else { self.selector.judge(event) };
         self.unidentified += u64::from(verdict.is_none());
         if verdict == Some(true) {
             return Ok(true);
         }
-        if self.kernel.target(pid)?.is_some_and(|t| t.id == target) {
-            self.kernel.remove_target(pid)?;
+        if is_known {
+            self.forget(pid)?;
         }
         self.known.remove(&pid);
+        self.drop_target(pid, target)?;
         tell(News::NotMeant(target));
         Ok(false)
     }
 
+    /// Out of the kernel's set; not another process that has its pid now.
+    fn drop_target(&mut self, pid: u32, target: TargetId) -> Result<(), FollowError> {
+        if self.kernel.target(pid)?.is_some_and(|now| now.id == target) {
+            self.kernel.remove_target(pid)?;
+        }
+        Ok(())
+    }
+
     fn exec(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
         let (pid, target) = (event.meta.tgid, event.meta.target);
-        let known = self.known.get(&pid).is_some_and(|k| k.target == target);
-        if !known && !self.judged(event, tell)? {
+        self.unwatch(pid);
+        if !self.judged(event, tell)? {
             return Ok(());
         }
         let current = self.kernel.target(pid)?.filter(|t| t.id == target);
@@ -258,12 +301,33 @@ impl Follower {
         };
         let described = describe::describe(&mut self.finder, pid);
         let flags_now = current.flags & !flags::PROVISIONAL;
-        self.enter_counters(pid, target, &described, flags_now)?;
+        described.enter(&mut self.kernel, pid, target, flags_now)?;
         if let Err(why) = self.kernel.track_faults(pid, true) {
             log::debug!("pid {pid}: {why}");
         }
+        self.watch_fatal(pid, described.is_go());
         self.admit(pid, target, described, tell);
         Ok(())
+    }
+
+    /// What a process that is being killed says of its runtime; it is still known until its exit has come.
+    pub fn words(&mut self, words: &LastWords, tell: &mut impl FnMut(News)) {
+        let known = self.known.get(&words.meta.tgid).filter(|known| known.target == words.meta.target);
+        let Some(located) = known.and_then(|known| known.described.located.as_ref()) else { return };
+        match sample_of_words(located, words) {
+            Ok(sample) => tell(News::Words(words.meta.target, words.meta.t_ns, Box::new(sample))),
+            Err(why) => log::debug!("pid {}: its last words: {why}", words.meta.tgid),
+        }
+    }
+
+    fn unwatch(&mut self, pid: u32) {
+        self.watcher.iter_mut().for_each(|watcher| watcher.forget(pid));
+        self.wheres.forget(pid);
+    }
+
+    /// A part of what the kernel walked of it.
+    pub fn walk(&mut self, walk: &Walk, tell: &mut impl FnMut(News)) {
+        self.watcher.iter_mut().for_each(|watcher| watcher.walk(walk, tell));
     }
 
     /// The process made lazy pages: its LazyFree is worth the walk from now on.
@@ -274,113 +338,35 @@ impl Follower {
     }
 
     /// The samplers' tick: every target once. Processes may move into a cgroup without an exec, so these are looked for.
-    pub fn tick(&mut self, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+    /// What was asked of the follower before `since_ns` has been told. True: the last named target is gone, unheard.
+    pub fn tick(&mut self, since_ns: u64, tell: &mut impl FnMut(News)) -> Result<bool, FollowError> {
+        let had_named = !self.named.is_empty();
         if self.selector.needs_rescans() {
             self.scan(tell)?;
         }
         let now = clock::monotonic_ns();
         let pids: Vec<u32> = self.known.keys().copied().collect();
-        for pid in pids {
+        // A black box ticks ten times a second, and wants the rest no more often than others do.
+        let is_due = self.watcher.as_ref().is_none_or(|watcher| watcher.is_round(now));
+        for pid in pids.into_iter().filter(|_| is_due) {
+            let Some(stat) = self.still_there(pid, now, tell)? else { continue };
             self.settle(pid, tell)?;
-            self.sample_one(pid, now, tell);
+            self.sample_one(pid, now, Some(stat.faults), tell);
             self.divide_first(pid, tell);
+            if let Some(known) = self.known.get(&pid) {
+                self.wheres.look(pid, known.target, &known.described, tell);
+            }
+        }
+        if let Some(watcher) = &mut self.watcher {
+            let targets: Vec<_> = self.known.iter().map(|(pid, known)| (*pid, known.target)).collect();
+            watcher.tick(now, is_due, &targets, &mut self.finder, tell);
+            tell(News::Beat { since_ns, t_ns: now });
         }
         if self.dead_since_sweep && now.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.kernel.sweep_chunks()?;
             self.swept_ns = now;
             self.dead_since_sweep = false;
         }
-        Ok(())
-    }
-
-    fn sample_one(&mut self, pid: u32, t_ns: u64, tell: &mut impl FnMut(News)) {
-        let Some(known) = self.known.get_mut(&pid) else { return };
-        let status = Status::read(pid).ok();
-        let lazy_due = known.uses_free || !known.sampled;
-        known.sampled = true;
-        let figures = if self.tracks_faults { self.kernel.fault_figures(pid).ok().flatten() } else { None };
-        let figures = figures.filter(|f| f.target == known.target);
-        tell(News::Sample(Box::new(ProcessSample {
-            target: known.target,
-            t_ns,
-            rss_bytes: status.as_ref().and_then(Status::rss_bytes),
-            rss_peak_bytes: status.as_ref().and_then(|s| s.rss_peak_bytes),
-            lazy_bytes: if lazy_due { Rollup::read(pid).ok().map(|r| r.lazy_free_bytes) } else { None },
-            go: known.described.heap(pid),
-            faults: figures.as_ref().and_then(decode::fault::faults),
-            refaults: figures.as_ref().map(|f| self.decoder.refaults(f)),
-        })));
-    }
-
-    /// The first look at a process that has memory of its own: of a command after its exec.
-    fn divide_first(&mut self, pid: u32, tell: &mut impl FnMut(News)) {
-        let Some(known) = self.known.get_mut(&pid).filter(|known| !known.divided) else { return };
-        if self.looks_left == 0 || known.described.comm.is_none() {
-            return;
-        }
-        self.looks_left -= 1;
-        known.divided = true;
-        tell_waterfall(pid, known.target, tell);
-    }
-
-    fn divide_last(&self, pid: u32, tell: &mut impl FnMut(News)) {
-        if let Some(known) = self.known.get(&pid).filter(|known| known.divided) {
-            tell_waterfall(pid, known.target, tell);
-        }
-    }
-
-    /// Ends the window and all attachments; in between, a last look at every target. Returns when the window ended.
-    pub fn detach(&mut self, tell: &mut impl FnMut(News)) -> Result<u64, FollowError> {
-        self.kernel.close_window()?;
-        let now = clock::monotonic_ns();
-        let pids: Vec<u32> = self.known.keys().copied().collect();
-        for pid in pids {
-            // Lazy pages of all: who freed some since the ring was last read is not known yet.
-            self.uses_free(pid);
-            self.sample_one(pid, now, tell);
-            self.divide_last(pid, tell);
-        }
-        for (pid, known) in self.known.iter().filter(|(_, known)| !known.described.is_settled) {
-            tell_refusal(*pid, &known.described, tell);
-        }
-        self.kernel.detach();
-        Ok(now)
-    }
-
-    /// Says what the reader must know; after [`Follower::detach`] and the last order.
-    pub fn stop(&mut self, tell: &mut impl FnMut(News)) {
-        if self.unidentified > 0 {
-            let n = self.unidentified;
-            tell(News::Note(format!("{n} processes ended before it could be told whether they were meant: left out")));
-        }
-        match self.kernel.skipped_runs() {
-            0 => {}
-            n => tell(News::Note(format!("the kernel skipped {n} runs of probes: up to that many calls are missing"))),
-        }
-        match self.kernel.targets_full() {
-            Ok(0) | Err(_) => {}
-            Ok(n) => {
-                tell(News::Note(format!("{n} processes were not observed: the target set was full (--max-targets)")))
-            }
-        }
-    }
-
-    /// Counters of the programs; exact after [`Follower::stop`].
-    pub fn counters(&self) -> Result<Vec<ProgramAccount>, FollowError> {
-        Ok(self.kernel.counters()?)
-    }
-}
-
-fn tell_refusal(pid: u32, described: &Described, tell: &mut impl FnMut(News)) {
-    if let Some(why) = &described.refused {
-        tell(News::Note(format!("pid {pid}: Go heap not read: {why}")));
-    }
-}
-
-/// A process that is gone, or may not be looked at, has none.
-fn tell_waterfall(pid: u32, target: TargetId, tell: &mut impl FnMut(News)) {
-    match Look::take(pid) {
-        Ok(look) => tell(News::Waterfall(target, Box::new(look.waterfall))),
-        Err(why) => log::debug!("{why}"),
+        Ok(had_named && self.named.is_empty())
     }
 }

@@ -43,7 +43,7 @@ enum Kind {
 
 impl Heap {
     pub(super) fn read(runtime: &Runtime) -> Result<Heap, RuntimeError> {
-        let sample = runtime.sampler()?.sample(runtime)?;
+        let sample = runtime.sample()?;
         let metadata = runtime.metadata()?;
         let (mut spans, mut classes) = (Vec::new(), Classes::default());
         let (dead_spans, damaged_spans) = runtime.walk_spans(|span| {

@@ -1,11 +1,24 @@
 //! tgid → process, Go build, wanted or not: the only steady-state reader of other processes, off the event path.
+mod closeup;
 mod describe;
 mod follow;
 mod heap;
 mod malloc;
+pub mod members;
+mod news;
+mod points;
 pub mod profiles;
+mod rules;
 mod select;
+mod unseen;
+mod walked;
+mod watch;
 pub mod waterfall;
+mod whereabouts;
 
-pub use follow::{FollowError, Follower, News};
+pub use closeup::{Closeup, LastState, Site};
+pub use follow::Follower;
+pub use news::{FollowError, News};
 pub use select::Selector;
+pub use watch::{Pace, Sampling, Watcher};
+pub use whereabouts::{HeapReader, TellWhere, Whereabouts};

@@ -1,5 +1,6 @@
 //! Profiles of one process: its goroutines and its heap allocations, with names for the addresses.
-use crate::goruntime::goroutines::{GoroutineCount, is_system};
+use crate::goruntime::goroutines::{GoroutineCount, Goroutines, is_system};
+use crate::goruntime::heapprofile::HeapProfile;
 use crate::goruntime::{Frame, Runtime, RuntimeError, Symbolizer};
 use crate::procfs::clock;
 use crate::profile::{Profile, Sample, ValueType};
@@ -35,10 +36,21 @@ pub struct HeapTotals {
 
 /// Every kind of goroutine with its start function, the function that made it, state and wait reason.
 pub fn goroutines(pid: u32, runtime: &Runtime) -> Result<(Profile, GoroutineTotals), RuntimeError> {
-    let num_goroutine = runtime.sampler()?.sample(runtime)?.num_goroutine;
+    let num_goroutine = runtime.sample()?.num_goroutine;
     let found = runtime.goroutines()?;
+    let mut symbolizer = Symbolizer::new();
+    symbolizer.attach(pid);
+    Ok(named_goroutines(&found, num_goroutine, &runtime.wait_reasons, Names::of(pid, &mut symbolizer)))
+}
+
+/// The same of goroutines that were read before.
+pub(super) fn named_goroutines(
+    found: &Goroutines,
+    num_goroutine: u64,
+    wait_reasons: &[String],
+    mut names: Names<'_>,
+) -> (Profile, GoroutineTotals) {
     let now_ns = clock::monotonic_ns();
-    let mut names = Names::of(pid, Symbolizer::new());
     let other = found.other.scaled(found.one_in);
     let mut totals = GoroutineTotals {
         num_goroutine,
@@ -65,7 +77,7 @@ pub fn goroutines(pid: u32, runtime: &Runtime) -> Result<(Profile, GoroutineTota
         let is_made = kind.creator_pc != 0 && start.function.as_deref() != Some("runtime.main");
         let creator = is_made.then(|| names.function(kind.creator_pc));
         let mut labels = BTreeMap::from([("state".to_owned(), kind.state.as_str().to_owned())]);
-        let reason = kind.wait_reason.and_then(|reason| runtime.wait_reasons.get(usize::from(reason)));
+        let reason = kind.wait_reason.and_then(|reason| wait_reasons.get(usize::from(reason)));
         labels.extend(reason.filter(|reason| !reason.is_empty()).map(|text| ("wait_reason".to_owned(), text.clone())));
         let waiting = count.waiting_since_ns.map(|since| nanoseconds(now_ns.saturating_sub(since)));
         samples.push(Sample {
@@ -77,13 +89,19 @@ pub fn goroutines(pid: u32, runtime: &Runtime) -> Result<(Profile, GoroutineTota
     }
     let types = vec![ValueType::new("goroutine", "count"), ValueType::new("stack_space", "bytes")];
     let profile = Profile { types, shown: 0, period: Some((ValueType::new("goroutine", "count"), 1)), samples };
-    Ok((profile.merged(), totals))
+    (profile.merged(), totals)
 }
 
 /// As `runtime/pprof` writes it: the runtime's own innermost calls are hidden, estimates instead of samples.
 pub fn heap(pid: u32, runtime: &Runtime) -> Result<(Profile, HeapTotals), RuntimeError> {
     let found = runtime.heap_profile()?;
-    let mut names = Names::of(pid, Symbolizer::with_type_arguments());
+    let mut symbolizer = Symbolizer::with_type_arguments();
+    symbolizer.attach(pid);
+    Ok(named_heap(&found, Names::of(pid, &mut symbolizer)))
+}
+
+/// The same of a profile that was read before.
+pub(super) fn named_heap(found: &HeapProfile, mut names: Names<'_>) -> (Profile, HeapTotals) {
     let samples = found.records.iter().map(|record| {
         let size = record.alloc_bytes.checked_div(record.allocs).map(|bytes| (bytes.cast_signed(), "bytes".to_owned()));
         Sample {
@@ -101,7 +119,7 @@ pub fn heap(pid: u32, runtime: &Runtime) -> Result<(Profile, HeapTotals), Runtim
         shown: 3,
         period: Some((ValueType::new("space", "bytes"), found.rate_bytes.cast_signed())),
     };
-    Ok((profile, HeapTotals { rate_bytes: found.rate_bytes, left_out: found.left_out }))
+    (profile, HeapTotals { rate_bytes: found.rate_bytes, left_out: found.left_out })
 }
 
 fn nanoseconds(value: u64) -> (i64, String) {
@@ -109,15 +127,15 @@ fn nanoseconds(value: u64) -> (i64, String) {
 }
 
 /// Names of return addresses, each looked up once.
-struct Names {
+pub(super) struct Names<'a> {
     pid: u32,
-    symbolizer: Symbolizer,
+    symbolizer: &'a mut Symbolizer,
     known: HashMap<u64, Vec<Frame>>,
 }
 
-impl Names {
-    fn of(pid: u32, mut symbolizer: Symbolizer) -> Names {
-        symbolizer.attach(pid);
+impl Names<'_> {
+    /// Of a process to which the symbolizer was attached.
+    pub(super) fn of(pid: u32, symbolizer: &mut Symbolizer) -> Names<'_> {
         Names { pid, symbolizer, known: HashMap::new() }
     }
 

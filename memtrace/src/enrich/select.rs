@@ -1,21 +1,26 @@
 //! Which processes are meant.
-use crate::config::Targets;
+use super::rules::Rules;
+use crate::cgroup::tree::Tree;
+use crate::config::{Targets, file};
 use crate::event::TaskEvent;
-use crate::goruntime::{self, NotRead};
+use crate::goruntime::{Finder, NotRead};
 use crate::host::facts::Facts;
 use crate::procfs::{self, ProcError, cgroup, process};
 use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Decides for one process at a time, from what /proc says of it now.
-#[derive(Clone, Debug)]
 pub struct Selector {
     targets: Targets,
     /// The cgroup's path inside its hierarchy, with that hierarchy's v1 controllers (empty: v2).
     cgroup: Option<(String, Vec<String>)>,
     tree: Option<CgroupTree>,
+    /// Processes of which this user may not know what they are.
+    not_permitted: u64,
+    /// Files that were looked at before.
+    finder: Finder,
+    rules: Rules,
 }
 
 /// Inode numbers of a cgroup's directory and of all below it.
@@ -31,15 +36,7 @@ impl CgroupTree {
     const REREAD: Duration = Duration::from_millis(100);
 
     fn read(root: &Path) -> Self {
-        let mut ids = HashSet::new();
-        let mut todo = vec![root.to_owned()];
-        while let Some(directory) = todo.pop() {
-            let Ok(metadata) = directory.metadata() else { continue };
-            ids.insert(metadata.ino());
-            let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
-            todo.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
-        }
-        Self { root: root.to_owned(), ids, read: Instant::now() }
+        Self { root: root.to_owned(), ids: Tree::read(root).ids, read: Instant::now() }
     }
 
     fn reread(&mut self) -> bool {
@@ -64,21 +61,32 @@ impl Selector {
             }
             _ => None,
         };
-        Ok(Self { targets: targets.clone(), cgroup, tree })
+        let (finder, rules) = (Finder::default(), Rules::new(facts.cgroup.clone()));
+        Ok(Self { targets: targets.clone(), cgroup, tree, not_permitted: 0, finder, rules })
+    }
+
+    /// Of those that are found only these, from now on; who was named stays. True: others than before.
+    pub fn rule(&mut self, rules: file::Targets) -> bool {
+        self.targets.discovers() && self.rules.set(rules)
+    }
+
+    /// Whether no rule is against a process.
+    pub fn admits(&self, pid: u32) -> bool {
+        self.rules.admit(pid)
     }
 
     /// Is this process meant? A process that is gone is not.
-    pub fn wants(&self, pid: u32) -> bool {
+    pub fn wants(&mut self, pid: u32) -> bool {
+        self.is_meant(pid) && self.admits(pid)
+    }
+
+    fn is_meant(&mut self, pid: u32) -> bool {
         match &self.targets {
             Targets::Pids(pids) => pids.contains(&pid),
             // Only the command itself, added by name, and its children, followed in the kernel.
             Targets::Command(_) => false,
             Targets::Comm(glob) => process::comm(pid).is_ok_and(|comm| glob.is_match(comm)),
-            Targets::Exe(glob) => process::exe(pid).is_ok_and(|exe| glob.is_match(exe)),
-            Targets::AllGo => !matches!(
-                goruntime::find(pid),
-                Err(NotRead::NotGo | NotRead::Vanished | NotRead::NotPermitted | NotRead::Io(_))
-            ),
+            Targets::Exe(_) | Targets::AllGo => self.look(pid) == Some(true),
             Targets::Cgroup(_) => self.in_cgroup(pid),
         }
     }
@@ -87,21 +95,40 @@ impl Selector {
     /// than a look at /proc are judged too. `None`: it ended before that could be told.
     pub fn judge(&mut self, event: &TaskEvent) -> Option<bool> {
         let pid = event.meta.tgid;
-        match &self.targets {
+        let is_meant = match &self.targets {
             Targets::Comm(glob) => Some(glob.is_match(event.comm_text())),
             Targets::Cgroup(_) => Some(self.cgroup_ids(event)),
-            Targets::Exe(glob) => match process::exe(pid) {
-                Ok(exe) => Some(glob.is_match(exe)),
-                Err(ProcError::Vanished { .. }) => None,
-                Err(_) => Some(false),
-            },
-            Targets::AllGo => match goruntime::find(pid) {
-                Ok(_) | Err(NotRead::Refused(_)) => Some(true),
-                Err(NotRead::Vanished) => None,
-                Err(_) => Some(false),
-            },
+            Targets::Exe(_) | Targets::AllGo => self.look(pid),
             Targets::Pids(_) | Targets::Command(_) => Some(false),
+        };
+        is_meant.map(|is_meant| is_meant && self.admits(pid))
+    }
+
+    /// By its executable, which has to be looked at. `None`: it is gone.
+    fn look(&mut self, pid: u32) -> Option<bool> {
+        let found = match &self.targets {
+            Targets::Exe(glob) => process::exe(pid).map(|exe| glob.is_match(exe)).map_err(|why| match why {
+                ProcError::Vanished { .. } => NotRead::Vanished,
+                ProcError::Denied { .. } => NotRead::NotPermitted,
+                _ => NotRead::NotGo,
+            }),
+            _ => self.finder.find(pid).map(|_| true),
+        };
+        match found {
+            Ok(is_meant) => Some(is_meant),
+            Err(NotRead::Refused(_)) => Some(true),
+            Err(NotRead::Vanished) => None,
+            Err(NotRead::NotGo | NotRead::Io(_)) => Some(false),
+            Err(NotRead::NotPermitted) => {
+                self.not_permitted += 1;
+                Some(false)
+            }
         }
+    }
+
+    /// How many processes could not be told because this user may not look at them.
+    pub fn not_permitted(&self) -> u64 {
+        self.not_permitted
     }
 
     /// A cgroup's id is its directory's inode number, in v1 and v2 alike.
@@ -118,7 +145,7 @@ impl Selector {
     }
 
     /// Processes of now that are meant.
-    pub fn scan(&self) -> Vec<u32> {
+    pub fn scan(&mut self) -> Vec<u32> {
         match &self.targets {
             Targets::Pids(pids) => pids.clone(),
             Targets::Command(_) => Vec::new(),

@@ -4,7 +4,7 @@ use super::malloc;
 use crate::aggregate::waterfall::{Context, FreeSlots, Process, Tally, Waterfall, own_mappings_of_malloc};
 use crate::goruntime::mheap::Allocator;
 use crate::goruntime::spans::SizeClass;
-use crate::goruntime::{self, GoBuild, NotRead, Runtime, Sample};
+use crate::goruntime::{Finder, GoBuild, NotRead, Runtime, Sample};
 use crate::host::facts::{read_release, read_thp};
 use crate::host::mounts::read_tmpfs_devices;
 use crate::procfs::ProcError;
@@ -33,10 +33,11 @@ pub struct Look {
 }
 
 impl Look {
-    pub fn take(pid: u32) -> Result<Look, ProcError> {
+    /// `finder` knows the files of processes that were looked at before.
+    pub fn take(pid: u32, finder: &mut Finder) -> Result<Look, ProcError> {
         // Open first: it stays the page table of this program, whatever becomes of the pid.
         let pagemap = Pagemap::open(pid)?;
-        let (go, runtime) = match goruntime::find(pid) {
+        let (go, runtime) = match finder.find(pid) {
             Ok(go) => {
                 let runtime = Runtime::attach_to(pid, &go).map_err(NotRead::reason);
                 (Some(go.build), runtime)
@@ -85,7 +86,11 @@ impl Look {
         let segments = segments(heap.as_ref(), &blocks);
         let tally = Tally::new(&smaps, &process, segments, &context, ::procfs::page_size());
         let waterfall = tally.run(&context, |range, on_run| pagemap.scan(range, on_run))?;
-        let after = Status::read(pid).ok();
+        let after = Status::read(pid)?;
+        if status.rss_bytes().is_some() && after.rss_bytes().is_none() {
+            // It ended while it was looked at: what was left of its memory is no answer.
+            return Err(ProcError::Vanished { pid });
+        }
         let (sample, allocator) = heap.map(|heap| (heap.sample, heap.allocator)).unzip();
         Ok(Look {
             waterfall,
@@ -94,7 +99,7 @@ impl Look {
             go: go.clone(),
             not_read,
             exe,
-            status_rss_bytes: [status.rss_bytes(), after.and_then(|status| status.rss_bytes())],
+            status_rss_bytes: [status.rss_bytes(), after.rss_bytes()],
             smaps_rss_bytes: smaps.rss_bytes(),
             counts_zero_pages: !pagemap.tells_zero(),
         })

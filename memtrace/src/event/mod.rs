@@ -1,9 +1,17 @@
 //! Domain events: owned, in bytes and ns, absent where the kernel could not say. Made by `decode` and by the samplers.
+mod fatal;
+mod pressure;
 mod sample;
+mod walk;
+mod words;
 
 use memtrace_common::{COMM_BYTES, kind};
 
+pub use fatal::{FatalEvent, FatalText, FatalWhat};
+pub use pressure::{Level, MemoryEvents, PressureEvent, PressureTold, PressureWhat, Stalled};
 pub use sample::{GoHeap, ProcessSample, Refaults};
+pub use walk::{Extent, Stopped, Walk, WalkEnd, WalkPart};
+pub use words::{LastWords, WordRange};
 
 /// One incarnation of a process: unique while the programs are loaded, so a reused pid is another target. 0 is nobody.
 pub type TargetId = u32;
@@ -26,7 +34,12 @@ pub enum Event {
     Oom(OomEvent),
     Reclaim(ReclaimEvent),
     Task(TaskEvent),
-    /// From the samplers, not from the ring.
+    Words(Box<LastWords>),
+    Fatal(Box<FatalEvent>),
+    Walk(Box<Walk>),
+    /// From the files of the cgroup and the host, not from the ring.
+    Pressure(Box<PressureEvent>),
+    /// From the samplers.
     Sample(Box<ProcessSample>),
 }
 
@@ -173,9 +186,11 @@ impl Event {
         match self {
             Event::Advise(_) => kind::ADVISE,
             Event::Map(_) => kind::MAP,
-            Event::Oom(_) => kind::OOM,
+            // Of the family of kills.
+            Event::Oom(_) | Event::Words(_) | Event::Walk(_) => kind::OOM,
             Event::Reclaim(_) => kind::RECLAIM,
-            Event::Task(_) => kind::TASK,
+            Event::Task(_) | Event::Fatal(_) => kind::TASK,
+            Event::Pressure(_) => kind::PRESSURE,
             Event::Sample(_) => kind::FAULT,
         }
     }
@@ -188,6 +203,10 @@ impl Event {
             Event::Oom(e) => Some(&e.meta),
             Event::Reclaim(e) => Some(&e.meta),
             Event::Task(e) => Some(&e.meta),
+            Event::Words(e) => Some(&e.meta),
+            Event::Fatal(e) => Some(&e.meta),
+            Event::Pressure(e) => Some(&e.meta),
+            Event::Walk(e) => Some(&e.meta),
             Event::Sample(_) => None,
         }
     }

@@ -17,6 +17,8 @@ pub struct ProcessSample {
     pub go: Option<GoHeap>,
     /// Page faults of all threads since it became a target; `None` when faults are not tracked.
     pub faults: Option<u64>,
+    /// Handled by the kernel, but by no event, at least: the kernel's own touches, and what it started no program for.
+    pub unseen_faults: Option<u64>,
     /// Totals since it became a target; `None` when faults are not tracked.
     pub refaults: Option<Refaults>,
 }

@@ -12,6 +12,8 @@ const INLINE: u8 = 2;
 const VERSION_MAX_BYTES: u64 = 1 << 10;
 /// A module list longer than this is read no further; its build settings come last and stay unknown.
 const MODULES_MAX_BYTES: u64 = 1 << 20;
+/// A version or a commit.
+const RELEASE_MAX_BYTES: usize = 128;
 /// How much of the data segment is searched when the section headers are gone, as Go's own reader does.
 const SEARCH_BYTES: u64 = 1 << 20;
 
@@ -22,6 +24,8 @@ pub(crate) struct BuildInfo {
     pub(crate) version: String,
     /// CGO_ENABLED, when the build settings were recorded.
     pub(crate) cgo: Option<bool>,
+    /// Version of the main module, else the commit it was built from.
+    pub(crate) release: Option<String>,
 }
 
 /// Why there is no `BuildInfo`.
@@ -49,7 +53,8 @@ impl BuildInfo {
         let (version, at) = read_string(image, at, VERSION_MAX_BYTES).map_err(broken)?;
         let version = String::from_utf8(version).map_err(|_| NoBuildInfo::Unreadable("damaged build information"))?;
         let settings = read_string(image, at, MODULES_MAX_BYTES).ok();
-        Ok(BuildInfo { version, cgo: settings.and_then(|(modules, _)| cgo_setting(&modules)) })
+        let modules = settings.map(|(modules, _)| modules).unwrap_or_default();
+        Ok(BuildInfo { version, cgo: cgo_setting(&modules), release: release(&modules) })
     }
 }
 
@@ -102,8 +107,38 @@ pub(crate) fn uvarint(bytes: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
+/// `mod<TAB>example.org/web<TAB>v1.2.3<TAB>h1:...`; of a build from a checkout the version is `(devel)`, and there may be a
+/// line `build<TAB>vcs.revision=...`.
+fn release(modules: &[u8]) -> Option<String> {
+    let text = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.len() <= RELEASE_MAX_BYTES);
+        text.filter(|text| text.chars().all(|c| c.is_ascii_graphic())).map(str::to_owned)
+    };
+    let mut lines = modules.split(|b| *b == b'\n');
+    let version =
+        lines.clone().find_map(|line| line.strip_prefix(b"mod\t")).and_then(|of| of.split(|b| *b == b'\t').nth(1));
+    let version = version.filter(|version| *version != b"(devel)").and_then(text);
+    version.or_else(|| lines.find_map(|line| line.strip_prefix(b"build\tvcs.revision=")).and_then(text))
+}
+
 /// The module list has lines `build<TAB>CGO_ENABLED=1`.
 fn cgo_setting(modules: &[u8]) -> Option<bool> {
     let setting = modules.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"build\tCGO_ENABLED="))?;
     Some(setting == b"1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_the_version_of_the_module_else_the_commit() {
+        let of = |text: &str| release(text.as_bytes());
+        let rest = "dep\tother.org/lib\tv9.9.9\nbuild\tvcs=git\nbuild\tvcs.revision=0123abcd\n";
+        assert_eq!(of(&format!("path\tx\nmod\tx.org/web\tv1.2.3\th1:sum=\n{rest}")).as_deref(), Some("v1.2.3"));
+        assert_eq!(of(&format!("path\tx\nmod\tx.org/web\t(devel)\t\n{rest}")).as_deref(), Some("0123abcd"));
+        assert_eq!(of("path\tx\nmod\tx.org/web\t(devel)\t\n"), None);
+        assert_eq!(of("mod\tx.org/web\tv1\x1b[31m\n"), None);
+        assert_eq!(of(""), None);
+    }
 }

@@ -81,5 +81,6 @@ pub fn read_build(image: &Image) -> Result<GoBuild, NotRead> {
         stripped: image.section(".symtab").is_none(),
         pie: image.is_relocatable,
         cgo: info.cgo,
+        release: info.release,
     })
 }

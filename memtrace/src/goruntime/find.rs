@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::fatal::{FatalPoints, FileKey};
 use super::file::{GoFile, Located};
 use super::image::Image;
 use super::maps::{FileId, read_maps};
@@ -33,15 +34,16 @@ pub fn find(tgid: u32) -> Result<GoProcess, NotRead> {
 #[derive(Default)]
 pub struct Finder {
     /// By device, inode and time of last change; `None`: not Go's.
-    files: HashMap<Key, Option<Arc<GoFile>>>,
+    files: HashMap<FileKey, Option<Arc<GoFile>>>,
+    fatal: HashMap<FileKey, FatalPoints>,
 }
-
-type Key = (u64, u64, i64, i64);
 
 /// Where a Go file is in a process.
 struct Mapped {
     file: Arc<GoFile>,
     load_bias: i64,
+    key: FileKey,
+    path: PathBuf,
 }
 
 impl Finder {
@@ -60,10 +62,7 @@ impl Finder {
     }
 
     fn find_once(&mut self, tgid: u32) -> Result<GoProcess, NotRead> {
-        let Mapped { file, load_bias } = match self.executable(tgid) {
-            Err(NotRead::NotGo) => self.library(tgid)?,
-            other => other?,
-        };
+        let Mapped { file, load_bias, .. } = self.mapped(tgid)?;
         let found = GoProcess { build: file.build.clone(), load_bias, located: None, refused: None, is_settled: true };
         Ok(match file.located.clone() {
             Err(reason) => GoProcess { refused: Some(reason), ..found },
@@ -71,14 +70,37 @@ impl Finder {
         })
     }
 
+    /// Where the process's runtime ends it.
+    pub fn fatal_points(&mut self, tgid: u32) -> Result<FatalPoints, NotRead> {
+        let Mapped { file, key, path, .. } = self.mapped(tgid)?;
+        if let Some(points) = self.fatal.get(&key) {
+            return Ok(FatalPoints { path, ..points.clone() });
+        }
+        let image = Image::open(&path).map_err(|error| classify(tgid, error))?;
+        let points = FatalPoints::read(key, path, &image, file.version.as_ref());
+        if self.fatal.len() >= FILES_MAX {
+            self.fatal.clear();
+        }
+        self.fatal.insert(key, points.clone());
+        Ok(points)
+    }
+
+    fn mapped(&mut self, tgid: u32) -> Result<Mapped, NotRead> {
+        match self.executable(tgid) {
+            Err(NotRead::NotGo) => self.library(tgid),
+            other => other,
+        }
+    }
+
     fn executable(&mut self, tgid: u32) -> Result<Mapped, NotRead> {
         let opened = |error| classify(tgid, error);
-        let key = fs::metadata(exe_path(tgid)).map_err(opened)?;
-        let open = || Image::open(&exe_path(tgid)).map_err(opened);
-        let file = self.read(key_of(&key), open)?.ok_or(NotRead::NotGo)?;
+        let path = exe_path(tgid);
+        let key = key_of(&fs::metadata(&path).map_err(opened)?);
+        let open = || Image::open(&path).map_err(opened);
+        let file = self.read(key, open)?.ok_or(NotRead::NotGo)?;
         // Read again only for the few bytes of its header: the entry point is not kept.
         let load_bias = if file.build.pie { load_bias(tgid, &open()?)? } else { 0 };
-        Ok(Mapped { file, load_bias })
+        Ok(Mapped { file, load_bias, key, path })
     }
 
     /// A library made by `-buildmode=c-shared` in a program that is not Go's.
@@ -94,12 +116,17 @@ impl Finder {
             let Ok(Some(file)) = self.read(key, open) else { continue };
             let image = open()?;
             let linked = mapping.link_address(&image, mapping.start).ok_or_else(|| refused("library mapped oddly"))?;
-            return Ok(Mapped { file, load_bias: mapping.start.wrapping_sub(linked).cast_signed() });
+            let load_bias = mapping.start.wrapping_sub(linked).cast_signed();
+            return Ok(Mapped { file, load_bias, key, path: mapping.map_file(tgid) });
         }
         Err(NotRead::NotGo)
     }
 
-    fn read(&mut self, key: Key, open: impl Fn() -> Result<Image, NotRead>) -> Result<Option<Arc<GoFile>>, NotRead> {
+    fn read(
+        &mut self,
+        key: FileKey,
+        open: impl Fn() -> Result<Image, NotRead>,
+    ) -> Result<Option<Arc<GoFile>>, NotRead> {
         if let Some(known) = self.files.get(&key) {
             return Ok(known.clone());
         }
@@ -116,7 +143,7 @@ impl Finder {
     }
 }
 
-fn key_of(metadata: &fs::Metadata) -> Key {
+pub(super) fn key_of(metadata: &fs::Metadata) -> FileKey {
     (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
@@ -148,7 +175,7 @@ fn load_bias(tgid: u32, image: &Image) -> Result<i64, NotRead> {
         .map(|pair| word(&pair[8..]))
         .ok_or_else(|| refused("its program is only just being loaded"))?;
     let bias = entry.wrapping_sub(image.entry).cast_signed();
-    if bias % 4096 != 0 {
+    if bias % ::procfs::page_size().cast_signed() != 0 {
         return Err(refused("the running image is not the file it was started from"));
     }
     Ok(bias)
@@ -165,7 +192,7 @@ fn refused(reason: &str) -> NotRead {
 
 /// What an I/O error about a process says about it.
 fn classify(tgid: u32, error: io::Error) -> NotRead {
-    let is_gone = matches!(error.raw_os_error(), Some(libc::ESRCH | libc::ENOENT));
+    let is_gone = crate::procfs::is_about_gone(tgid, &error);
     match error.kind() {
         _ if is_gone && is_kernel_thread(tgid) => NotRead::NotGo,
         _ if is_gone => NotRead::Vanished,

@@ -1,4 +1,4 @@
-//! What the fuzz targets of `tests/fuzz` call; `cargo test` runs all inputs that were kept.
+//! What the fuzz targets call: any bytes as an executable, or as the memory of a process.
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -10,12 +10,13 @@ use super::fake::memory::{FakeMemory, parse, runtime};
 use super::image::Image;
 use super::layout::dwarf::from_dwarf;
 use super::layout::table::{Entry, look_up};
+use super::maps::parse_maps;
 use super::moduledata::Tables;
 use super::pclntab::Pclntab;
-use super::{GoFile, Runtime, Version, locate, read_build};
+use super::{GoFile, Runtime, Version, Walked, locate, read_build, words};
 
 /// Everything that reads a file, on these bytes.
-pub fn executable(bytes: &[u8]) {
+pub(crate) fn executable(bytes: &[u8]) {
     let Some(image) = image(bytes.to_vec()) else { return };
     let _ = read_build(&image);
     let _ = GoFile::read(&image);
@@ -31,7 +32,7 @@ pub fn executable(bytes: &[u8]) {
 }
 
 /// What the linker wrote about the build, found by its section and without one.
-pub fn buildinfo(bytes: &[u8]) {
+pub(crate) fn buildinfo(bytes: &[u8]) {
     let mut builder = start();
     builder.section(".data", elf::SHT_PROGBITS, 0, bytes);
     let mut file = builder.finish();
@@ -45,7 +46,7 @@ pub fn buildinfo(bytes: &[u8]) {
 }
 
 /// A function table with these bytes in it: names and lines of addresses, addresses of names.
-pub fn pclntab(bytes: &[u8]) {
+pub(crate) fn pclntab(bytes: &[u8]) {
     let mut builder = start();
     builder.section(".gopclntab", elf::SHT_PROGBITS, 0, bytes);
     let (next, address) = (builder.next_address(), builder.address(1));
@@ -60,7 +61,7 @@ pub fn pclntab(bytes: &[u8]) {
 }
 
 /// The module, its relocations, symbols and their names: what variables are found by.
-pub fn module(bytes: &[u8]) {
+pub(crate) fn module(bytes: &[u8]) {
     let [module, relocations, symbols, strings] = parts(bytes);
     let mut builder = start();
     builder.section(".gopclntab", elf::SHT_PROGBITS, 0, &table());
@@ -75,7 +76,7 @@ pub fn module(bytes: &[u8]) {
 }
 
 /// Debug information: abbreviations, then entries.
-pub fn dwarf(bytes: &[u8]) {
+pub(crate) fn dwarf(bytes: &[u8]) {
     let [abbreviations, info, _, _] = parts(bytes);
     let mut builder = start();
     builder.section(".debug_abbrev", elf::SHT_PROGBITS, 0, abbreviations);
@@ -84,7 +85,7 @@ pub fn dwarf(bytes: &[u8]) {
 }
 
 /// The heap: spans, free pages, metadata.
-pub fn spans(bytes: &[u8]) {
+pub(crate) fn spans(bytes: &[u8]) {
     let walk = |runtime: &Runtime<FakeMemory<'_>>| {
         let _ = runtime.spans().map(|spans| spans.classes());
         let _ = runtime.free_pages().map(|free| (free.idle_bytes(), free.released_bytes()));
@@ -95,10 +96,12 @@ pub fn spans(bytes: &[u8]) {
 }
 
 /// Goroutines, the heap profile, statistics, and whether it is a runtime at all.
-pub fn goroutines(bytes: &[u8]) {
+pub(crate) fn goroutines(bytes: &[u8]) {
     let walk = |runtime: &Runtime<FakeMemory<'_>>| {
         let _ = runtime.validate();
         let _ = runtime.sampler().and_then(|mut sampler| sampler.sample(runtime));
+        let _ = words::copy(runtime);
+        let _ = Walked::of_buckets(bytes.to_vec()).heap(&runtime.layout);
         let _ = runtime.goroutines();
         let _ = runtime.heap_profile().map(|profile| {
             profile.records.iter().map(|record| record.unsampled(profile.rate_bytes)).collect::<Vec<_>>()
@@ -107,12 +110,17 @@ pub fn goroutines(bytes: &[u8]) {
     let _ = attached(bytes, walk);
 }
 
+/// Which file each code address belongs to.
+pub(crate) fn maps(bytes: &[u8]) {
+    let _ = parse_maps(bytes);
+}
+
 fn image(bytes: Vec<u8>) -> Option<Image> {
     Image::parse(Box::new(bytes)).ok()
 }
 
 /// `None`: no process.
-fn attached(bytes: &[u8], walk: impl Fn(&Runtime<FakeMemory<'_>>)) -> Option<()> {
+pub(super) fn attached(bytes: &[u8], walk: impl Fn(&Runtime<FakeMemory<'_>>)) -> Option<()> {
     let (version, globals, memory) = parse(bytes)?;
     let (minor, patch) = (version.minor, version.patch.unwrap_or(0));
     with_entry(minor, patch, |entry| walk(&runtime(version, entry, globals, memory)))
@@ -143,44 +151,8 @@ fn parts(bytes: &[u8]) -> [&[u8]; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::corpus;
     use crate::goruntime::fake::elf::executable as small;
-    use std::fs;
-    use std::path::Path;
-
-    type Target = fn(&[u8]);
-    const TARGETS: &[(&str, Target)] = &[
-        ("buildinfo", buildinfo),
-        ("dwarf", dwarf),
-        ("elf", executable),
-        ("goroutines", goroutines),
-        ("moduledata", module),
-        ("pclntab", pclntab),
-        ("spans", spans),
-    ];
-
-    fn names(directory: &Path) -> Vec<String> {
-        let files = fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
-        let mut names: Vec<_> = files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-        names.sort();
-        names
-    }
-
-    /// What was ever found is in the corpus.
-    #[test]
-    fn every_input_of_every_target_ends_without_panic() {
-        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz");
-        let known: Vec<_> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-        assert_eq!(names(&fuzz.join("targets")), known);
-        for (name, target) in TARGETS {
-            let inputs: Vec<_> = fs::read_dir(fuzz.join("corpus").join(name)).unwrap().collect();
-            assert!(!inputs.is_empty(), "{name} has no corpus");
-            inputs.into_iter().for_each(|input| target(&fs::read(input.unwrap().path()).unwrap()));
-        }
-    }
-
-    fn corpus(input: &str) -> Vec<u8> {
-        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(input)).unwrap()
-    }
 
     #[test]
     fn the_fuzzer_starts_from_files_that_are_whole() {

@@ -1,6 +1,8 @@
 //! The goroutines of a process (Go runtime2.go, `g`; proc.go, `allgs`), counted by what they wait for and who made them.
 use std::collections::HashMap;
 
+use memtrace_common::records::GoroutineItem;
+
 use super::bytes::Bytes;
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
@@ -121,11 +123,7 @@ impl<M: ReadMemory> Runtime<M> {
             // Those made one after the other are neighbours, on pages that are theirs.
             let gap = 2 * u64::from(g.bytes) - window;
             self.read_near(&goroutines, window, gap, &mut buffer, |bytes| {
-                match self.parse_goroutine(bytes)? {
-                    Parsed::Dead => found.dead += 1,
-                    Parsed::Damaged => found.damaged += 1,
-                    Parsed::Goroutine(kind, stack_bytes, since) => found.add(kind, stack_bytes, since),
-                }
+                found.take(self.parse_goroutine(bytes)?);
                 Ok(true)
             })?;
         }
@@ -134,37 +132,58 @@ impl<M: ReadMemory> Runtime<M> {
 
     fn parse_goroutine(&self, bytes: Bytes<'_>) -> Result<Parsed, RuntimeError> {
         let g = &self.layout.g;
-        let state = match bytes.u32(g.atomicstatus)? & !SCANNED {
-            0 => GoroutineState::Idle,
-            1 => GoroutineState::Runnable,
-            2 => GoroutineState::Running,
-            3 => GoroutineState::Syscall,
-            4 => GoroutineState::Waiting,
-            8 => GoroutineState::CopyStack,
-            9 => GoroutineState::Preempted,
-            10 => GoroutineState::Leaked,
-            // _Gdead, and since Go 1.26 _Gdeadextra: of a thread that C made.
-            6 | 11 => return Ok(Parsed::Dead),
-            _ => return Ok(Parsed::Damaged),
-        };
         let [low, high] = bytes.words(g.stack)?;
-        let stack_bytes = high.wrapping_sub(low);
-        if stack_bytes > STACK_MAX_BYTES {
-            return Ok(Parsed::Damaged);
-        }
-        let waits = matches!(state, GoroutineState::Waiting | GoroutineState::Leaked);
-        let kind = GoroutineKind {
-            state,
-            wait_reason: waits.then(|| bytes.u8(g.waitreason)).transpose()?,
-            start_pc: bytes.u64(g.startpc)?,
-            creator_pc: bytes.u64(g.gopc)?,
-        };
-        let since = if waits { bytes.u64(g.waitsince)? } else { 0 };
-        Ok(Parsed::Goroutine(kind, stack_bytes, Some(since).filter(|since| *since != 0)))
+        Ok(parse(&GoroutineItem {
+            stack_bytes: high.wrapping_sub(low),
+            startpc: bytes.u64(g.startpc)?,
+            gopc: bytes.u64(g.gopc)?,
+            waitsince: bytes.u64(g.waitsince)?,
+            atomicstatus: bytes.u32(g.atomicstatus)?,
+            waitreason: bytes.u8(g.waitreason)?.into(),
+        }))
     }
 }
 
+fn parse(item: &GoroutineItem) -> Parsed {
+    let state = match item.atomicstatus & !SCANNED {
+        0 => GoroutineState::Idle,
+        1 => GoroutineState::Runnable,
+        2 => GoroutineState::Running,
+        3 => GoroutineState::Syscall,
+        4 => GoroutineState::Waiting,
+        8 => GoroutineState::CopyStack,
+        9 => GoroutineState::Preempted,
+        10 => GoroutineState::Leaked,
+        // _Gdead, and since Go 1.26 _Gdeadextra: of a thread that C made.
+        6 | 11 => return Parsed::Dead,
+        _ => return Parsed::Damaged,
+    };
+    if item.stack_bytes > STACK_MAX_BYTES {
+        return Parsed::Damaged;
+    }
+    let waits = matches!(state, GoroutineState::Waiting | GoroutineState::Leaked);
+    let wait_reason = if waits { u8::try_from(item.waitreason).ok() } else { None };
+    let kind = GoroutineKind { state, wait_reason, start_pc: item.startpc, creator_pc: item.gopc };
+    let since = if waits { item.waitsince } else { 0 };
+    Parsed::Goroutine(kind, item.stack_bytes, Some(since).filter(|since| *since != 0))
+}
+
 impl Goroutines {
+    /// Those that were read elsewhere.
+    pub(super) fn of(items: &[GoroutineItem], one_in: u64) -> Goroutines {
+        let mut found = Goroutines { one_in, ..Goroutines::default() };
+        items.iter().for_each(|item| found.take(parse(item)));
+        found
+    }
+
+    fn take(&mut self, parsed: Parsed) {
+        match parsed {
+            Parsed::Dead => self.dead += 1,
+            Parsed::Damaged => self.damaged += 1,
+            Parsed::Goroutine(kind, stack_bytes, since) => self.add(kind, stack_bytes, since),
+        }
+    }
+
     fn add(&mut self, kind: GoroutineKind, stack_bytes: u64, since: Option<u64>) {
         let is_full = self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind);
         let count = if is_full { &mut self.other } else { self.kinds.entry(kind).or_default() };

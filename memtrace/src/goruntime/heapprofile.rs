@@ -2,6 +2,7 @@
 use std::iter;
 
 use super::bytes::Bytes;
+use super::layout::Layout;
 use super::memory::{Piece, ReadMemory};
 use super::runtime::{Runtime, RuntimeError};
 use super::sample::{implausible, words};
@@ -72,26 +73,108 @@ impl<M: ReadMemory> Runtime<M> {
         let rate = self.globals.mem_profile_rate.ok_or_else(missing)?;
         let rate_bytes = self.memory.read_u64(rate)?;
         let mut next = self.memory.read_u64(self.globals.mbuckets.ok_or_else(missing)?)?;
-        let mut profile = HeapProfile { rate_bytes, ..HeapProfile::default() };
-        let cycle = self.profile_cycle()?;
-        let mut buckets = Vec::new();
-        let (mut walked, mut addresses) = (0, 0);
+        let collections = self.collections()?;
+        let mut buckets = Buckets::of(&self.layout);
         while next != 0 {
-            walked += 1;
-            if walked > BUCKETS_MAX {
-                return Err(implausible("the list of profile buckets does not end"));
-            }
-            let (following, bucket) = self.bucket(next)?;
-            next = following;
-            match bucket {
-                Some(_) if buckets.len() >= STACKS_MAX || addresses >= ADDRESSES_MAX => profile.left_out += 1,
-                Some(bucket) => {
-                    addresses += bucket.stack.len();
-                    buckets.push(bucket);
-                }
-                None => {}
-            }
+            let mut head = vec![0u8; self.layout.bucket.bytes as usize];
+            self.memory.read(next, &mut head)?;
+            let head = buckets.head(&head)?;
+            let mut rest = vec![0u8; buckets.rest_bytes(&head)];
+            let behind = next.saturating_add(self.layout.bucket.bytes.into());
+            self.memory.read_pieces(&mut [Piece { address: behind, buffer: &mut rest }])?;
+            buckets.add(&head, &rest)?;
+            next = head.next;
         }
+        buckets.profile(rate_bytes, collections)
+    }
+
+    /// `mProfCycle` counts with `memstats.numgc` (Go mgc.go, gcMarkTermination: one mProf_NextCycle per collection).
+    fn collections(&self) -> Result<u64, RuntimeError> {
+        let mut count = [0; 4];
+        self.memory.read(self.globals.memstats.saturating_add(self.layout.mstats.numgc.into()), &mut count)?;
+        Ok(u32::from_le_bytes(count).into())
+    }
+}
+
+/// What is before a bucket's stack and its counts.
+pub(super) struct Head {
+    next: u64,
+    kind: u64,
+    size: u64,
+    frames: u64,
+}
+
+/// Buckets while the list of them is walked.
+pub(super) struct Buckets<'a> {
+    layout: &'a Layout,
+    walked: usize,
+    addresses: usize,
+    kept: Vec<Bucket>,
+    left_out: u64,
+}
+
+impl<'a> Buckets<'a> {
+    pub(super) fn of(layout: &'a Layout) -> Self {
+        Self { layout, walked: 0, addresses: 0, kept: Vec::new(), left_out: 0 }
+    }
+
+    pub(super) fn head(&mut self, head: &[u8]) -> Result<Head, RuntimeError> {
+        self.walked += 1;
+        if self.walked > BUCKETS_MAX {
+            return Err(implausible("the list of profile buckets does not end"));
+        }
+        let (bucket, head) = (&self.layout.bucket, Bytes(head));
+        let frames = head.u64(bucket.nstk)?;
+        if frames > FRAMES_MAX {
+            return Err(implausible(&format!("a stack of {frames} frames in the heap profile")));
+        }
+        Ok(Head { next: head.u64(bucket.allnext)?, kind: head.u64(bucket.typ)?, size: head.u64(bucket.size)?, frames })
+    }
+
+    pub(super) fn walked(&self) -> usize {
+        self.walked
+    }
+
+    /// Its stack and its counts.
+    pub(super) fn rest_bytes(&self, head: &Head) -> usize {
+        8 * head.frames as usize + self.layout.mem_record.bytes as usize
+    }
+
+    /// One of another profile is not kept.
+    pub(super) fn add(&mut self, head: &Head, rest: &[u8]) -> Result<(), RuntimeError> {
+        if head.kind != MEMORY {
+            return Ok(());
+        }
+        if self.kept.len() >= STACKS_MAX || self.addresses >= ADDRESSES_MAX {
+            self.left_out += 1;
+            return Ok(());
+        }
+        let split = rest.split_at_checked(8 * head.frames as usize);
+        let (stack, counts) = split.ok_or_else(|| implausible("half a bucket of the heap profile"))?;
+        let (counts, record) = (Bytes(counts), &self.layout.mem_record);
+        let mut future = [Cycle::default(); CYCLES];
+        for (index, cycle) in future.iter_mut().enumerate() {
+            let at = record.future.saturating_add(self.layout.mem_record_cycle.bytes.saturating_mul(index as u32));
+            *cycle = self.cycle(counts.from(at)?, head.size)?;
+        }
+        let active = self.cycle(counts.from(record.active)?, head.size)?;
+        let stack: Vec<u64> = words(stack).collect();
+        self.addresses += stack.len();
+        self.kept.push(Bucket { stack, size: head.size, active, future });
+        Ok(())
+    }
+
+    fn cycle(&self, bytes: Bytes<'_>, size: u64) -> Result<Cycle, RuntimeError> {
+        let c = &self.layout.mem_record_cycle;
+        let (allocs, frees) = (bytes.u64(c.allocs)?, bytes.u64(c.frees)?);
+        let of = |field: Option<u32>, count: u64| field.map_or(Ok(count.wrapping_mul(size)), |at| bytes.u64(at));
+        Ok(Cycle { allocs, frees, alloc_bytes: of(c.alloc_bytes, allocs)?, free_bytes: of(c.free_bytes, frees)? })
+    }
+
+    /// `collections` say which of the three future cycles is the one to be published next.
+    pub(super) fn profile(self, rate_bytes: u64, collections: u64) -> Result<HeapProfile, RuntimeError> {
+        let cycle = (collections % CYCLES as u64) as usize;
+        let (buckets, left_out) = (self.kept, self.left_out);
         let has_bytes = self.layout.mem_record_cycle.alloc_bytes.is_some();
         let used = buckets.iter().filter(|bucket| bucket.cycles().any(|cycle| cycle.allocs > 0)).count();
         // Some may be torn by the running target.
@@ -104,52 +187,7 @@ impl<M: ReadMemory> Runtime<M> {
             published.allocs == 0 && published.frees == 0
         });
         let records = buckets.into_iter().map(|bucket| bucket.record(|index| is_first || index == cycle));
-        profile.records = records.collect();
-        Ok(profile)
-    }
-
-    /// Which of the three future cycles is the one to be published next. `mProfCycle` counts with `memstats.numgc`
-    /// (Go mgc.go, gcMarkTermination: one mProf_NextCycle per collection).
-    fn profile_cycle(&self) -> Result<usize, RuntimeError> {
-        let mut count = [0; 4];
-        self.memory.read(self.globals.memstats.saturating_add(self.layout.mstats.numgc.into()), &mut count)?;
-        Ok(u32::from_le_bytes(count) as usize % CYCLES)
-    }
-
-    /// The next bucket of the list, and what is in this one if it is of the heap profile.
-    fn bucket(&self, address: u64) -> Result<(u64, Option<Bucket>), RuntimeError> {
-        let (bucket, record) = (&self.layout.bucket, &self.layout.mem_record);
-        let mut head = vec![0u8; bucket.bytes as usize];
-        self.memory.read(address, &mut head)?;
-        let head = Bytes(&head);
-        let (next, kind, size) = (head.u64(bucket.allnext)?, head.u64(bucket.typ)?, head.u64(bucket.size)?);
-        let frames = head.u64(bucket.nstk)?;
-        if frames > FRAMES_MAX {
-            return Err(implausible(&format!("a stack of {frames} frames in the heap profile")));
-        }
-        if kind != MEMORY {
-            return Ok((next, None));
-        }
-        let stack_bytes = 8 * frames as usize;
-        let mut rest = vec![0u8; stack_bytes + record.bytes as usize];
-        let behind = address.saturating_add(bucket.bytes.into());
-        self.memory.read_pieces(&mut [Piece { address: behind, buffer: &mut rest }])?;
-        let (stack, counts) = rest.split_at(stack_bytes);
-        let counts = Bytes(counts);
-        let mut future = [Cycle::default(); CYCLES];
-        for (index, cycle) in future.iter_mut().enumerate() {
-            let at = record.future.saturating_add(self.layout.mem_record_cycle.bytes.saturating_mul(index as u32));
-            *cycle = self.cycle(counts.from(at)?, size)?;
-        }
-        let active = self.cycle(counts.from(record.active)?, size)?;
-        Ok((next, Some(Bucket { stack: words(stack).collect(), size, active, future })))
-    }
-
-    fn cycle(&self, bytes: Bytes<'_>, size: u64) -> Result<Cycle, RuntimeError> {
-        let c = &self.layout.mem_record_cycle;
-        let (allocs, frees) = (bytes.u64(c.allocs)?, bytes.u64(c.frees)?);
-        let of = |field: Option<u32>, count: u64| field.map_or(Ok(count.wrapping_mul(size)), |at| bytes.u64(at));
-        Ok(Cycle { allocs, frees, alloc_bytes: of(c.alloc_bytes, allocs)?, free_bytes: of(c.free_bytes, frees)? })
+        Ok(HeapProfile { rate_bytes, records: records.collect(), left_out })
     }
 }
 

@@ -276,6 +276,15 @@ impl Image {
         segment.offset.checked_add(address - segment.address)
     }
 
+    /// Bytes at an address that is mapped to be read only.
+    pub(super) fn constant(&self, address: u64, bytes: usize) -> Option<Vec<u8>> {
+        let is_constant = |s: &&Segment| s.kind == elf::PT_LOAD && s.flags & elf::PF_W == 0 && s.contains(address);
+        let segment = self.segments.iter().find(is_constant)?;
+        let inside = address - segment.address;
+        let bytes = usize::try_from(segment.file_bytes - inside).map_or(bytes, |rest| bytes.min(rest));
+        self.read(segment.offset.checked_add(inside)?, bytes).ok()
+    }
+
     /// The parts of the file that are loaded with these permissions (`PF_R`, …) at least, as sections without a name:
     /// what there is to go by when the section headers were wiped.
     pub fn parts(&self, flags: u32) -> impl Iterator<Item = Section> {

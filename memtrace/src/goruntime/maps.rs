@@ -37,7 +37,7 @@ pub(crate) fn read_maps(tgid: u32) -> io::Result<Vec<Mapping>> {
     parse_maps(BufReader::new(File::open(format!("/proc/{tgid}/maps"))?))
 }
 
-fn parse_maps(mut text: impl BufRead) -> io::Result<Vec<Mapping>> {
+pub(super) fn parse_maps(mut text: impl BufRead) -> io::Result<Vec<Mapping>> {
     let mut mappings = Vec::new();
     let mut line = Vec::new();
     while mappings.len() < MAPPINGS_MAX {
@@ -73,7 +73,7 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
 }
 
 impl Mapping {
-    fn map_file(&self, tgid: u32) -> PathBuf {
+    pub(super) fn map_file(&self, tgid: u32) -> PathBuf {
         PathBuf::from(format!("/proc/{tgid}/map_files/{:x}-{:x}", self.start, self.end))
     }
 

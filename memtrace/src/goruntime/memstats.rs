@@ -157,6 +157,17 @@ impl Moving {
 }
 
 impl Counters {
+    /// So much of `runtime.memstats`, from its start, has all that is parsed; what is behind it changed with the releases.
+    pub(super) fn bytes_read(layout: &Layout) -> u32 {
+        let m = &layout.mstats;
+        let sizes = [m.stacks_sys, m.mspan_sys, m.mcache_sys, m.buckhash_sys, m.gc_misc_sys, m.other_sys];
+        let cycles = [m.last_gc_unix, m.pause_total_ns, m.numgc, m.numforcedgc, m.gc_cpu_fraction];
+        let words = sizes.iter().chain(&cycles).map(|at| at.saturating_add(8));
+        let pauses = [m.pause_ns, m.pause_end].into_iter().map(|at| at.saturating_add(8 * 256));
+        let deltas = m.heap_stats.saturating_add(layout.delta.bytes.saturating_mul(3));
+        words.chain(pauses).fold(deltas, u32::max).min(m.bytes)
+    }
+
     pub(super) fn parse(layout: &Layout, memstats: Bytes<'_>, gc: Bytes<'_>) -> Result<Counters, RuntimeError> {
         let (m, d) = (&layout.mstats, &layout.delta);
         let mut deltas = [Bytes(&[]); 3];

@@ -6,10 +6,12 @@ mod check;
 mod elfsym;
 #[cfg(any(test, fuzzing))]
 mod fake;
+pub mod fatal;
+mod figures;
 mod file;
 mod find;
 #[cfg(any(test, fuzzing))]
-pub mod fuzz;
+pub(crate) mod fuzz;
 mod globals;
 pub mod goroutines;
 pub mod heapprofile;
@@ -34,7 +36,10 @@ mod symbol;
 #[cfg(test)]
 mod tests;
 mod version;
+mod walk;
+mod words;
 
+pub use figures::GoFigures;
 pub use file::{GoFile, Located, read_build};
 pub use find::{Finder, find};
 pub use globals::Globals;
@@ -43,6 +48,8 @@ pub use runtime::{Runtime, RuntimeError};
 pub use sample::{Sample, Sampler};
 pub use symbol::{Frame, Symbolizer};
 pub use version::Version;
+pub use walk::{Walked, plan_walk};
+pub use words::{plan_words, sample_of_words};
 
 /// A process that runs Go code.
 #[derive(Clone, Debug)]
@@ -68,6 +75,8 @@ pub struct GoBuild {
     pub pie: bool,
     /// `None`: the build settings were not recorded.
     pub cgo: Option<bool>,
+    /// Version of the main module, else the commit it was built from; `None`: not recorded.
+    pub release: Option<String>,
 }
 
 /// How a runtime's layout and addresses were found.
@@ -102,7 +111,7 @@ pub enum NotRead {
     Refused(String),
     #[error("the process is gone")]
     Vanished,
-    #[error("not permitted: reading a process needs root or CAP_SYS_PTRACE")]
+    #[error("not permitted: reading a process needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")]
     NotPermitted,
     #[error("reading the process: {0}")]
     Io(#[source] std::io::Error),

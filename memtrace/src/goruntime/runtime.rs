@@ -68,7 +68,7 @@ impl From<RuntimeError> for NotRead {
 pub enum RuntimeError {
     #[error("the process is gone, or has started another program")]
     Gone,
-    #[error("not permitted: reading a process needs root or CAP_SYS_PTRACE")]
+    #[error("not permitted: reading a process needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")]
     NotPermitted,
     #[error("the Go runtime of this process has not started yet")]
     NotStarted,

@@ -40,6 +40,10 @@ pub struct Sample {
     pub scavenger: Scavenger,
     /// As `runtime.NumGoroutine`.
     pub num_goroutine: u64,
+    /// False: the finished goroutines that Ps keep, up to 64 each, could not be left out of it.
+    pub is_num_goroutine_exact: bool,
+    /// False: without the objects in the spans that Ps hold, so that nothing is corrected.
+    pub is_flushed: bool,
     /// Threads (Ms) that the runtime has.
     pub threads: u64,
     /// GOMAXPROCS.
@@ -85,7 +89,7 @@ pub struct Scavenger {
 /// Reads samples; keeps the list of what is read, and the last sample to check the next by.
 #[derive(Debug)]
 pub struct Sampler {
-    statics: Statics,
+    pub(super) statics: Statics,
     slots: Slots,
     /// `runtime.allp` as it was when `ps` was read.
     allp: (u64, u64),
@@ -112,6 +116,11 @@ struct Slots {
 }
 
 impl<M: ReadMemory> Runtime<M> {
+    /// One, where no more are taken.
+    pub fn sample(&self) -> Result<Sample, RuntimeError> {
+        self.sampler()?.sample(self)
+    }
+
     pub fn sampler(&self) -> Result<Sampler, RuntimeError> {
         let (layout, globals) = (&*self.layout, &self.globals);
         let mut statics = Statics::default();
@@ -132,7 +141,7 @@ impl<M: ReadMemory> Runtime<M> {
             *slot = offset.map(|offset| word(pages, offset)).transpose()?;
         }
         let slots = Slots {
-            memstats: statics.add(globals.memstats, layout.mstats.bytes)?,
+            memstats: statics.add(globals.memstats, Counters::bytes_read(layout))?,
             gc: statics.add(globals.gc_controller, layout.gc.bytes)?,
             allgs: statics.add(globals.allgs, 24)?,
             allp: statics.add(globals.allp, 24)?,
@@ -185,8 +194,30 @@ impl Sampler {
             }
             retries += 1;
         }
-        let Some(mut best) = best else { return Err(implausible("no reading")) };
+        let Some(best) = best else { return Err(implausible("no reading")) };
         let unflushed = self.unflushed(runtime)?;
+        Ok(Sample { retries, ..self.judge(runtime, best, Some(unflushed))? })
+    }
+
+    /// The same of memory that was copied before, where what Ps point to may be missing.
+    pub(super) fn sample_copied<M: ReadMemory>(&mut self, runtime: &Runtime<M>) -> Result<Sample, RuntimeError> {
+        self.statics.read(&runtime.memory, &mut [])?;
+        self.allp = self.allp()?;
+        let ps = pointers(&runtime.memory, self.allp, PS_MAX);
+        let gfree = ps.and_then(|ps| runtime.of_each(&ps, runtime.layout.p.gfree_count, 4));
+        let reading = self.parse(runtime, gfree.as_deref().unwrap_or_default())?;
+        Ok(Sample { is_num_goroutine_exact: gfree.is_ok(), ..self.judge(runtime, reading, None)? })
+    }
+
+    /// A reading as a sample, if it can be one.
+    fn judge<M>(
+        &mut self,
+        runtime: &Runtime<M>,
+        mut best: Reading,
+        unflushed: Option<Unflushed>,
+    ) -> Result<Sample, RuntimeError> {
+        let is_flushed = unflushed.is_some();
+        let unflushed = unflushed.unwrap_or_default();
         let headroom = if runtime.version.minor >= 21 { HEADROOM_PERCENT } else { 0 };
         let gc = best.counters.gc;
         let memstats = best.counters.memstats(&unflushed, best.span_inuse, best.cache_inuse, headroom);
@@ -194,7 +225,7 @@ impl Sampler {
         let mut moving = Moving::default();
         if best.skew > permitted_skew(bare.heap_sys) {
             // It lasts for as long as the call does, so that no other reading helps.
-            moving = best.counters.moving(self.ps.len() as u64);
+            moving = best.counters.moving(self.allp.1);
             (best.worst, best.skew) = worst(best.counters.gaps(moving));
         }
         self.check(&best, &bare)?;
@@ -212,11 +243,13 @@ impl Sampler {
             gomemlimit_bytes: Some(gc.memory_limit).filter(|limit| *limit != NO_LIMIT),
             scavenger,
             num_goroutine,
+            is_num_goroutine_exact: true,
+            is_flushed,
             threads,
-            procs: self.ps.len() as u64,
+            procs: self.allp.1,
             moving_bytes: moving.bytes(),
             skew_bytes: best.skew,
-            retries,
+            retries: 0,
         })
     }
 
@@ -247,8 +280,7 @@ impl Sampler {
             let mut pieces: Vec<Piece<'_>> =
                 counts.map(|(p, buffer)| Piece { address: p.saturating_add(gfree_at), buffer }).collect();
             self.statics.read(&runtime.memory, &mut pieces)?;
-            let allp = self.statics.get(self.slots.allp);
-            let allp = (allp.u64(0)?, allp.u64(8)?);
+            let allp = self.allp()?;
             if allp == self.allp {
                 return self.parse(runtime, &gfree);
             }
@@ -256,6 +288,12 @@ impl Sampler {
             self.ps = pointers(&runtime.memory, allp, PS_MAX)?;
             self.allp = allp;
         }
+    }
+
+    /// `runtime.allp` as it was just read.
+    fn allp(&self) -> Result<(u64, u64), RuntimeError> {
+        let allp = self.statics.get(self.slots.allp);
+        Ok((allp.u64(0)?, allp.u64(8)?))
     }
 
     fn parse<M>(&self, runtime: &Runtime<M>, gfree: &[u8]) -> Result<Reading, RuntimeError> {

@@ -14,12 +14,12 @@ pub(super) struct Slot {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Part {
-    address: u64,
-    bytes: usize,
+pub(super) struct Part {
+    pub(super) address: u64,
+    pub(super) bytes: usize,
     /// Part of .bss, on a page that the target has not written yet: zeros, and not to be read. A read would map the
     /// zero page into the target.
-    is_untouched: bool,
+    pub(super) is_untouched: bool,
 }
 
 /// A fixed list of variables and their bytes.
@@ -52,8 +52,8 @@ impl Statics {
         Bytes(self.buffer.get(slot.start..slot.start + slot.bytes).unwrap_or_default())
     }
 
-    /// Reads all of them, and `more`, with one call. Only pages found untouched before are looked up again.
-    pub(super) fn read(&mut self, memory: &impl ReadMemory, more: &mut [Piece<'_>]) -> Result<(), RuntimeError> {
+    /// Where all of them are; none crosses a page. Only pages found untouched before are looked up again.
+    pub(super) fn parts(&mut self, memory: &impl ReadMemory) -> Result<&[Part], RuntimeError> {
         let mut known = None;
         for part in self.parts.iter_mut().filter(|part| part.is_untouched) {
             let page = part.address & !(SYSTEM_PAGE_BYTES - 1);
@@ -64,6 +64,12 @@ impl Statics {
             known = Some((page, touched));
             part.is_untouched = !touched;
         }
+        Ok(&self.parts)
+    }
+
+    /// Reads all of them, and `more`, with one call.
+    pub(super) fn read(&mut self, memory: &impl ReadMemory, more: &mut [Piece<'_>]) -> Result<(), RuntimeError> {
+        self.parts(memory)?;
         let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(self.parts.len() + more.len());
         let mut rest = self.buffer.as_mut_slice();
         for part in &self.parts {

@@ -102,6 +102,17 @@ impl Symbolizer {
         frames
     }
 
+    /// What a mapped file holds at an address that nobody writes to.
+    pub fn constant(&mut self, tgid: u32, address: u64, bytes: usize) -> Option<Vec<u8>> {
+        let mappings = self.processes.get(&tgid)?.mappings.clone();
+        mappings.iter().take(FILES_MAX).find_map(|mapping| {
+            self.load(tgid, mapping);
+            let image = &self.files.get(&mapping.file)?.as_ref()?.image;
+            let bias = mapping.start.wrapping_sub(mapping.link_address(image, mapping.start)?);
+            image.constant(address.wrapping_sub(bias), bytes)
+        })
+    }
+
     fn mapping(&self, tgid: u32, address: u64) -> Option<Mapping> {
         let mappings = &self.processes.get(&tgid)?.mappings;
         let after = mappings.partition_point(|m| m.start <= address);

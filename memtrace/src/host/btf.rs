@@ -16,6 +16,7 @@ const DEPTH: u32 = 16;
 
 mod kind {
     pub(super) const INT: u32 = 1;
+    pub(super) const PTR: u32 = 2;
     pub(super) const ARRAY: u32 = 3;
     pub(super) const STRUCT: u32 = 4;
     pub(super) const UNION: u32 = 5;
@@ -267,6 +268,17 @@ impl Btf {
 
     pub fn has_func(&self, name: &str) -> bool {
         self.named(name, &[kind::FUNC]).next().is_some()
+    }
+
+    /// Is the first argument of this function a pointer to a struct that is described? Programs attached to the function
+    /// may read no other: `mm/madvise.c` of 5.10 only declares its `struct pt_regs`.
+    pub fn takes_struct(&self, function: &str) -> bool {
+        let first = |head: Head| {
+            let proto = self.head(head.value).filter(|p| p.kind == kind::FUNC_PROTO && p.count > 0)?;
+            let pointer = self.plain(u32_at(&self.bytes, proto.body + 4)?).filter(|p| p.kind == kind::PTR)?;
+            self.plain(pointer.value)
+        };
+        self.named(function, &[kind::FUNC]).find_map(first).is_some_and(|target| target.kind == kind::STRUCT)
     }
 
     /// Can programs attach to the raw tracepoint `name`? Every compiled-in one leaves a typedef.

@@ -1,16 +1,19 @@
 //! Facts of this host, as read; nothing here decides, and nothing needs more than the right to read.
 use super::btf::{Btf, BtfError};
-use super::catalog::{Hook, PROGRAMS};
-use super::mounts::{CgroupFacts, cgroup_facts, parse_mountinfo};
-use super::offsets::Machine;
+use super::catalog::{Hook, PROGRAMS, function_of};
+use super::mounts::{CgroupFacts, Mount, cgroup_facts, parse_mountinfo, read_mounts};
+use super::offsets::{Machine, page_tables_of};
 use super::tracefs::{Tracefs, TracefsError};
 use crate::procfs::cgroup::read_memberships;
+use crate::procfs::psi::{self, Pressure};
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 /// Inode numbers of the first PID and user namespace: include/linux/proc_ns.h.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+const UPROBES: &str = "/sys/bus/event_source/devices/uprobe/type";
 
 /// Is something there, and may we read it?
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub struct Thp {
     pub max_ptes_none: Option<u32>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// As `uname -r` says.
     pub release: String,
@@ -52,9 +55,13 @@ pub struct Facts {
     pub unprivileged_bpf_disabled: Option<i32>,
     /// `None`: a kernel without perf events.
     pub perf_event_paranoid: Option<i32>,
+    /// Functions of processes can be hooked.
+    pub uprobes: bool,
     pub cgroup: CgroupFacts,
     /// /proc/pressure/memory is there.
     pub psi: bool,
+    /// What it says.
+    pub memory_pressure: Option<Pressure>,
     pub thp: Option<Thp>,
     pub swap_total_bytes: Option<u64>,
     /// Highest possible CPU + 1.
@@ -65,6 +72,8 @@ pub struct Facts {
     pub initial_user_namespace: bool,
     /// `category:name` of the catalogue's tracepoints that exist here; `None` where tracefs cannot be read.
     pub tracepoints: Option<Vec<String>>,
+    /// Why programs cannot be attached to the kernel's functions, as far as it shows; `None`: nothing speaks against it.
+    pub no_functions: Option<String>,
     /// Names of the catalogue's raw tracepoints that exist here, by BTF; `None` without it.
     pub raw_tracepoints: Option<Vec<String>>,
 }
@@ -88,16 +97,19 @@ impl Facts {
             lockdown: word("/sys/kernel/security/lockdown").and_then(|t| bracketed(&t)),
             unprivileged_bpf_disabled: number("/proc/sys/kernel/unprivileged_bpf_disabled"),
             perf_event_paranoid: number("/proc/sys/kernel/perf_event_paranoid"),
+            uprobes: fs::exists(UPROBES).unwrap_or(false),
             cgroup: read_cgroup(),
-            psi: fs::exists("/proc/pressure/memory").unwrap_or(false),
+            psi: fs::exists(psi::HOST).unwrap_or(false),
+            memory_pressure: crate::procfs::host::pressure(),
             thp: read_thp(),
             swap_total_bytes: word("/proc/meminfo").and_then(|t| parse_swap_total(&t)),
             possible_cpus: word("/sys/devices/system/cpu/possible").map_or(1, |t| cpu_list(&t).1),
-            online_cpus: word("/sys/devices/system/cpu/online").map_or(1, |t| cpu_list(&t).0),
+            online_cpus: read_online_cpus(),
             page_bytes: ::procfs::page_size(),
             initial_pid_namespace: namespace("pid") == Some(INITIAL_PID_NAMESPACE),
             initial_user_namespace: namespace("user") == Some(INITIAL_USER_NAMESPACE),
             tracepoints: tracefs.as_ref().ok().map(read_tracepoints),
+            no_functions: no_functions(btf, tracefs),
             raw_tracepoints: btf.as_ref().ok().map(raw),
         }
     }
@@ -107,8 +119,28 @@ impl Facts {
     }
 
     pub fn machine_params(&self) -> Machine {
-        Machine { cpus: self.possible_cpus, page_bytes: self.page_bytes }
+        let page_tables = page_tables_of(&self.machine, self.page_bytes);
+        Machine { cpus: self.possible_cpus, page_bytes: self.page_bytes, page_tables }
     }
+}
+
+/// The kernel's trampolines stand on ftrace, which its file of functions shows to be alive.
+fn no_functions(btf: &Result<Btf, BtfError>, tracefs: &Result<Tracefs, TracefsError>) -> Option<String> {
+    let (Ok(btf), Ok(tracefs)) = (btf, tracefs) else { return Some("no BTF or no tracefs".into()) };
+    let mut functions = PROGRAMS.iter().filter_map(|p| match p.by_function()? {
+        Hook::Function { syscall, .. } => Some(function_of(syscall)),
+        _ => None,
+    });
+    // Without direct calls a trampoline is refused on arm64 (before 6.4); on x86-64 it is older than what we run on.
+    if cfg!(target_arch = "aarch64") && !btf.has_func("register_ftrace_direct") {
+        return Some("this kernel has no direct calls from functions".into());
+    }
+    if let Some(unknown) = functions.find(|name| !btf.takes_struct(name)) {
+        return Some(format!("this kernel does not describe the arguments of {unknown}"));
+    }
+    let file = tracefs.root().join("available_filter_functions");
+    let first = fs::File::open(file).and_then(|mut file| file.read_exact(&mut [0]));
+    first.err().map(|why| format!("this kernel's functions cannot be traced ({why})"))
 }
 
 fn raw_names() -> impl Iterator<Item = &'static str> {
@@ -199,11 +231,27 @@ fn read_capabilities() -> Vec<String> {
 
 /// Where memory is accounted on this host.
 pub fn read_cgroup() -> CgroupFacts {
-    let mounts = parse_mountinfo(&word("/proc/self/mountinfo").unwrap_or_default());
-    let memberships = read_memberships(std::process::id()).unwrap_or_default();
-    let v2 = mounts.iter().find(|m| m.kind == "cgroup2");
+    read_cgroup_among(std::process::id(), &parse_mountinfo(&word("/proc/self/mountinfo").unwrap_or_default()))
+}
+
+/// The same as another process sees it, by paths that lead through its mounts: a neighbour in a pid namespace that
+/// containers share has its cgroup mounted, and we have not.
+pub fn read_cgroup_of(pid: u32) -> CgroupFacts {
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let mut mounts = read_mounts(pid);
+    mounts.iter_mut().for_each(|mount| mount.point = root.iter().chain(mount.point.iter().skip(1)).collect());
+    read_cgroup_among(pid, &mounts)
+}
+
+fn read_cgroup_among(pid: u32, mounts: &[Mount]) -> CgroupFacts {
+    let memberships = read_memberships(pid).unwrap_or_default();
+    let v2 = mounts.iter().rfind(|m| m.kind == "cgroup2");
     let controllers = v2.and_then(|m| fs::read_to_string(m.point.join("cgroup.controllers")).ok());
-    cgroup_facts(&mounts, &memberships, controllers.as_deref())
+    cgroup_facts(mounts, &memberships, controllers.as_deref())
+}
+
+pub fn read_online_cpus() -> u32 {
+    word("/sys/devices/system/cpu/online").map_or(1, |t| cpu_list(&t).0)
 }
 
 /// As `uname -r` says.

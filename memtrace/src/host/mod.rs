@@ -2,9 +2,12 @@
 pub mod btf;
 pub mod catalog;
 pub mod facts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod mounts;
 pub mod offsets;
 pub mod plan;
+pub mod rights;
 pub mod rss;
 pub mod tracefs;
 

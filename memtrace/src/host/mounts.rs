@@ -31,11 +31,15 @@ pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
     text.lines().filter_map(parse).collect()
 }
 
+/// What a process sees mounted; nothing when it is gone.
+pub fn read_mounts(pid: u32) -> Vec<Mount> {
+    let text = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    parse_mountinfo(&String::from_utf8_lossy(&text))
+}
+
 /// Devices of the tmpfs mounts that a process sees.
 pub fn read_tmpfs_devices(pid: u32) -> Vec<(u32, u32)> {
-    let text = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-    let mounts = parse_mountinfo(&String::from_utf8_lossy(&text));
-    mounts.iter().filter(|m| m.kind == "tmpfs").map(|m| m.device).collect()
+    read_mounts(pid).iter().filter(|m| m.kind == "tmpfs").map(|m| m.device).collect()
 }
 
 /// `\040` and its like, three octal digits.
@@ -97,12 +101,20 @@ pub struct CgroupFacts {
 impl CgroupFacts {
     /// Directory of the cgroup that a process's memory is charged to; `None`: no memory controller, or out of our sight.
     pub fn memory_directory(&self, memberships: &[Membership]) -> Option<PathBuf> {
-        let (version, point) = (self.memory_version?, self.memory_path.as_ref()?);
-        let mount = self.mounts.iter().find(|m| m.point == *point)?;
+        self.memory_directory_at(self.memory_place(memberships)?)
+    }
+
+    /// Where a process is in the hierarchy that has the memory controller.
+    pub fn memory_place<'a>(&self, memberships: &'a [Membership]) -> Option<&'a str> {
+        let version = self.memory_version?;
         let place = memberships.iter().find(|m| if version == 1 { m.has("memory") } else { m.is_v2() })?;
-        // Of a process outside our cgroup namespace the kernel says `/../…`: not below this mount.
-        let is_inside = !Path::new(&place.path).components().any(|c| c == std::path::Component::ParentDir);
-        is_inside.then(|| directory(mount, &place.path))
+        Some(&place.path)
+    }
+
+    /// Directory of a place in that hierarchy, whether it is there or not.
+    pub fn memory_directory_at(&self, place: &str) -> Option<PathBuf> {
+        let point = self.memory_path.as_ref()?;
+        directory(self.mounts.iter().find(|m| m.point == *point)?, place)
     }
 
     /// A cgroup's directory as /proc/PID/cgroup names it: the path in its hierarchy, and the hierarchy's controllers
@@ -119,9 +131,13 @@ impl CgroupFacts {
 
 /// `v2_controllers`: text of `cgroup.controllers` at the root of the v2 mount, if there is one.
 pub fn cgroup_facts(mounts: &[Mount], memberships: &[Membership], v2_controllers: Option<&str>) -> CgroupFacts {
+    let is_hidden = |at: usize| mounts[at + 1..].iter().any(|later| later.point == mounts[at].point);
+    let mounts: Vec<&Mount> = (0..mounts.len()).filter(|at| !is_hidden(*at)).map(|at| &mounts[at]).collect();
     let v1_any = mounts.iter().any(|m| m.kind == "cgroup");
-    let v2 = mounts.iter().find(|m| m.kind == "cgroup2");
-    let v1_memory = mounts.iter().find(|m| m.kind == "cgroup" && m.options.iter().any(|o| o == "memory"));
+    let v2 = mounts.iter().copied().find(|m| m.kind == "cgroup2");
+    let of_memory = mounts.iter().copied().filter(|m| m.kind == "cgroup" && m.options.iter().any(|o| o == "memory"));
+    // Rather one that was mounted inside our cgroup namespace: in it we have a name.
+    let v1_memory = of_memory.min_by_key(|m| is_above(Path::new(&m.root)));
     let v2_has_memory = v2_controllers.is_some_and(|text| text.split_whitespace().any(|c| c == "memory"));
     let version = match (v1_any, v2.is_some()) {
         (false, false) => CgroupVersion::None,
@@ -129,7 +145,7 @@ pub fn cgroup_facts(mounts: &[Mount], memberships: &[Membership], v2_controllers
         (false, true) => CgroupVersion::V2,
         (true, true) => CgroupVersion::Hybrid,
     };
-    let groups = mounts.iter().filter(|m| m.kind.starts_with("cgroup")).cloned().collect();
+    let groups = mounts.iter().copied().filter(|m| m.kind.starts_with("cgroup")).cloned().collect();
     let (memory_version, mount) = match (v1_memory, v2) {
         (Some(mount), _) => (1, mount),
         (None, Some(mount)) if v2_has_memory => (2, mount),
@@ -140,16 +156,28 @@ pub fn cgroup_facts(mounts: &[Mount], memberships: &[Membership], v2_controllers
         version,
         memory_version: Some(memory_version),
         memory_path: Some(mount.point.clone()),
-        own_path: own.map(|m| directory(mount, &m.path)),
+        own_path: own.and_then(|m| directory(mount, &m.path)),
         mounts: groups,
     }
 }
 
-/// The directory of a cgroup: a container may mount only its own part.
-fn directory(mount: &Mount, path: &str) -> PathBuf {
-    let inside = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(path));
+/// The directory of a cgroup: a container may mount only its own part. `None`: it is not below this mount, or below one made
+/// outside our cgroup namespace (its root is `/..` and more), where nothing says how what is inside is called.
+fn directory(mount: &Mount, path: &str) -> Option<PathBuf> {
+    let root = Path::new(&mount.root);
+    let inside = match Path::new(path).strip_prefix(root) {
+        Ok(inside) => inside,
+        Err(_) if is_above(root) => return None,
+        Err(_) => Path::new(path),
+    };
     // Component by component: joining "" would leave a slash at the end.
-    mount.point.iter().chain(inside.strip_prefix("/").unwrap_or(inside)).collect()
+    let names = inside.strip_prefix("/").unwrap_or(inside);
+    (!is_above(names)).then(|| mount.point.iter().chain(names).collect())
+}
+
+/// Leads out of our cgroup namespace.
+fn is_above(path: &Path) -> bool {
+    path.components().any(|c| c == std::path::Component::ParentDir)
 }
 
 #[cfg(test)]
@@ -193,6 +221,29 @@ mod tests {
         let members = parse_memberships("4:memory:/docker/abc/inner\n");
         let facts = cgroup_facts(&parse_mountinfo(mount), &members, None);
         assert_eq!(facts.own_path.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/inner")));
+    }
+
+    #[test]
+    fn a_mount_from_outside_the_namespace_names_only_what_is_outside() {
+        let outer = "9 1 0:32 /../.. /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let members = |path: &str| parse_memberships(&format!("4:memory:{path}\n"));
+        let facts = cgroup_facts(&parse_mountinfo(outer), &members("/"), None);
+        let at = |path: &str| facts.memory_directory(&members(path)).map(|at| at.display().to_string());
+        assert_eq!(facts.own_path, None, "it is two levels down, who knows where");
+        assert_eq!((at("/a"), at("/.."), at("/../../../x")), (None, None, None));
+        assert_eq!(at("/../..").as_deref(), Some("/sys/fs/cgroup/memory"));
+        assert_eq!(at("/../../a/b").as_deref(), Some("/sys/fs/cgroup/memory/a/b"));
+        let both = format!("{outer}10 1 0:32 / /mnt rw - cgroup none rw,memory\n");
+        let facts = cgroup_facts(&parse_mountinfo(&both), &members("/"), None);
+        assert_eq!(facts.own_path.as_deref(), Some(Path::new("/mnt")));
+        assert_eq!(facts.memory_directory(&members("/..")), None);
+        let over = format!("{outer}10 9 0:32 / /sys/fs/cgroup/memory rw - cgroup none rw,memory\n");
+        let facts = cgroup_facts(&parse_mountinfo(&over), &members("/a"), None);
+        assert_eq!(
+            facts.own_path.as_deref(),
+            Some(Path::new("/sys/fs/cgroup/memory/a")),
+            "the later one hides the first"
+        );
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use super::btf::Btf;
 use super::tracefs::Formats;
 use bytemuck::Zeroable;
+use memtrace_common::host::page_tables;
 use memtrace_common::params::{
-    ABSENT, CgroupOffsets, MmOffsets, Params, Switches, TaskOffsets, TraceOffsets, rss_mode,
+    ABSENT, CgroupOffsets, MmOffsets, Params, RegisterOffsets, Switches, TaskOffsets, TraceOffsets, rss_mode,
 };
 
 /// Something this kernel does not have.
@@ -24,6 +25,17 @@ pub struct Machine {
     /// Highest possible CPU + 1.
     pub cpus: u32,
     pub page_bytes: u64,
+    /// One of [`page_tables`].
+    pub page_tables: u32,
+}
+
+/// Which page tables the probes walk on a machine, as `uname -m` calls it.
+pub fn page_tables_of(machine: &str, page_bytes: u64) -> u32 {
+    match (machine, page_bytes) {
+        ("x86_64", 4096) => page_tables::X86_64,
+        ("aarch64", 4096) => page_tables::ARM64,
+        _ => page_tables::NONE,
+    }
 }
 
 type Slot = fn(&mut Params) -> &mut u32;
@@ -47,7 +59,7 @@ const fn btf_row(slot: Slot, what: &'static str, needed_by: &'static [&'static s
 }
 
 /// One `struct.field` each; alternatives are parted by `|`.
-const FIELDS: [BtfRow; 23] = [
+const FIELDS: [BtfRow; 24] = [
     btf_row(|p| &mut p.task.mm, "task_struct.mm", NOBODY, RSS),
     btf_row(|p| &mut p.task.tgid, "task_struct.tgid", TASK, IDENTITY),
     btf_row(|p| &mut p.task.pid, "task_struct.pid", TASK, IDENTITY),
@@ -59,6 +71,12 @@ const FIELDS: [BtfRow; 23] = [
     btf_row(|p| &mut p.task.start_boottime, "task_struct.start_boottime|task_struct.real_start_time", TASK, IDENTITY),
     btf_row(|p| &mut p.task.signal_live, "signal_struct.live", NOBODY, EXIT),
     btf_row(|p| &mut p.task.signal_nr_threads, "signal_struct.nr_threads", NOBODY, "approximate marks by thread count"),
+    btf_row(
+        |p| &mut p.task.signal_group_exit_code,
+        "signal_struct.group_exit_code",
+        &["sig_deliver", "sig_walk"],
+        "the last state of a killed process",
+    ),
     btf_row(|p| &mut p.mm.pgd, "mm_struct.pgd", NOBODY, RSS),
     btf_row(|p| &mut p.mm.users, "mm_struct.mm_users", NOBODY, "exactness of single-threaded processes"),
     btf_row(|p| &mut p.mm.brk, "mm_struct.brk", NOBODY, "how far brk moved"),
@@ -124,6 +142,8 @@ const EVENTS: [EventRow; 11] = [
 ];
 
 const ENTRIES: &[&str] = &["madvise_in", "pmadvise_in", "mmap_in", "munmap_in", "mremap_in", "brk_in"];
+/// Of arm64.
+const LINK_REGISTER: u32 = 30;
 const EXITS: &[&str] = &["madvise_out", "pmadvise_out", "mmap_out", "munmap_out", "mremap_out", "brk_out"];
 
 /// Parameters of a kernel that says nothing of itself: every offset [`ABSENT`].
@@ -143,6 +163,7 @@ pub fn absent(machine: Machine, switches: Switches) -> Params {
         rss_cache: A,
         signal_live: A,
         signal_nr_threads: A,
+        signal_group_exit_code: A,
     };
     params.mm = MmOffsets {
         rss_stat: A,
@@ -160,10 +181,20 @@ pub fn absent(machine: Machine, switches: Switches) -> Params {
         page_shift: machine.page_bytes.max(1).ilog2(),
         users: A,
         brk: A,
-        pad: 0,
+        page_tables: machine.page_tables,
     };
     params.cgroup =
         CgroupOffsets { css_set_subsys: A, css_set_dfl: A, css_cgroup: A, cgroup_kn: A, kn_id: A, memory_subsys: A };
+    params.registers = RegisterOffsets {
+        argument0: A,
+        argument1: A,
+        argument2: A,
+        argument3: A,
+        go_argument0: A,
+        go_argument1: A,
+        stack_pointer: A,
+        link: A,
+    };
     let empty = TraceOffsets { sys_enter_args: A, sys_exit_ret: A, ..params.trace };
     params.trace = empty;
     for row in &EVENTS {
@@ -197,6 +228,28 @@ fn fill_rss(btf: &Btf, params: &mut Params) -> Result<(), Missing> {
         return Err(Missing { what: "mm_struct.rss_stat", needed_by: NOBODY, loses: RSS });
     }
     Ok(())
+}
+
+/// Where arguments are in `struct pt_regs`: by name on x86-64, in an array on arm64. Without those of system calls
+/// functions cannot be hooked, and tracepoints are.
+fn registers(btf: &Btf) -> RegisterOffsets {
+    let array = btf.field("pt_regs", "regs");
+    let offset = |name: &str, number: u32| match array {
+        Some(at) => at.checked_add(8 * number),
+        None => btf.field("pt_regs", name),
+    };
+    let or_absent = |found: Option<u32>| found.unwrap_or(ABSENT);
+    RegisterOffsets {
+        argument0: or_absent(offset("di", 0)),
+        argument1: or_absent(offset("si", 1)),
+        argument2: or_absent(offset("dx", 2)),
+        argument3: or_absent(offset("r10", 3)),
+        // Go's own calling convention (Go src/cmd/compile/abi-internal.md).
+        go_argument0: or_absent(offset("ax", 0)),
+        go_argument1: or_absent(offset("bx", 1)),
+        stack_pointer: or_absent(btf.field("pt_regs", "sp").filter(|_| array.is_none())),
+        link: or_absent(array.and_then(|at| at.checked_add(8 * LINK_REGISTER))),
+    }
 }
 
 /// Offset of the first argument or of the result of a syscall: the format file's word, where BTF is silent.
@@ -242,6 +295,10 @@ pub fn params(btf: &Btf, formats: &impl Formats, machine: Machine, switches: Swi
         }
     }
     missing.extend(fill_rss(btf, &mut params).err());
+    params.registers = registers(btf);
+    if params.registers.go_argument0 == ABSENT || params.registers.go_argument1 == ABSENT {
+        missing.push(Missing { what: "pt_regs", needed_by: &["go_fatal"], loses: "" });
+    }
     let memory = btf.enum_value("cgroup_subsys_id", "memory_cgrp_id");
     match memory.and_then(|v| u32::try_from(v).ok()) {
         Some(id) => params.cgroup.memory_subsys = id,

@@ -3,7 +3,17 @@ use super::catalog::{Bystander, Hook, PROGRAMS, Program, When};
 use super::facts::{Access, Facts};
 use super::offsets::Missing;
 use super::rss::{NO_PERCPU, RssMethod, RssPlan, rss_plan};
-use memtrace_common::params::{Params, rss_mode};
+use memtrace_common::params::{ABSENT, Params, rss_mode};
+
+/// How system calls are hooked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallHook {
+    /// By functions, which costs bystanders nothing, where that works; else by tracepoints.
+    #[default]
+    Cheapest,
+    Functions,
+    Tracepoints,
+}
 
 /// What is asked of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +24,17 @@ pub struct Want {
     pub whole_host: bool,
     /// Count freed pages (`--exact`).
     pub exact: bool,
+    /// Look for fatal errors of Go runtimes.
+    pub go_fatal: bool,
+    pub calls: CallHook,
+    /// Walk through the memory of the dying.
+    pub walks: bool,
 }
 
 impl Default for Want {
     fn default() -> Self {
-        Want { faults: true, whole_host: false, exact: false }
+        let calls = CallHook::Cheapest;
+        Want { faults: true, whole_host: false, exact: false, go_fatal: true, walks: true, calls }
     }
 }
 
@@ -60,8 +76,12 @@ fn obstacle(verdict: Verdict, reason: impl Into<String>, fix: impl Into<String>)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbePlan {
     pub program: &'static Program,
+    /// As chosen: the program's own, or the function behind its system call.
+    pub hook: Hook,
     /// `None`: it can run.
     pub obstacle: Option<Obstacle>,
+    /// What would keep it from its own hook, where that was not chosen.
+    own_obstacle: Option<Obstacle>,
     /// What was asked includes it.
     pub wanted: bool,
 }
@@ -74,6 +94,20 @@ impl ProbePlan {
     /// Load and attach it for the run (start-up programs are not part of the run).
     pub fn attach(&self) -> bool {
         self.wanted && self.obstacle.is_none() && !self.program.when.start_up()
+    }
+
+    /// What bystanders pay for it: nothing where only one function is hooked.
+    pub fn bystander(&self) -> Option<(Bystander, u32)> {
+        self.program.bystander.filter(|_| !self.by_function())
+    }
+
+    /// The object's program for the chosen hook.
+    pub fn object(&self) -> &'static str {
+        self.program.function.filter(|_| self.by_function()).unwrap_or(self.program.object)
+    }
+
+    fn by_function(&self) -> bool {
+        matches!(self.hook, Hook::Function { .. })
     }
 }
 
@@ -94,6 +128,7 @@ pub struct Plan {
     pub notes: Vec<String>,
     pub rss: RssPlan,
     pub fault_hook: FaultHook,
+    calls: CallHook,
 }
 
 impl Plan {
@@ -107,8 +142,25 @@ impl Plan {
     }
 
     /// Programs to load and attach.
-    pub fn attached(&self) -> impl Iterator<Item = &'static Program> + '_ {
-        self.probes.iter().filter(|p| p.attach()).map(|p| p.program)
+    pub fn attached(&self) -> impl Iterator<Item = &ProbePlan> {
+        self.probes.iter().filter(|p| p.attach())
+    }
+
+    /// What kept a function from being hooked although that was chosen; `None` where functions were insisted on.
+    pub fn failed_function(&self) -> Option<&str> {
+        let failed = |p: &ProbePlan| p.by_function() && p.obstacle.is_some();
+        let probe = self.probes.iter().find(|p| failed(p)).filter(|_| self.calls == CallHook::Cheapest)?;
+        Some(&probe.obstacle.as_ref()?.reason)
+    }
+
+    /// The same plan with tracepoints for all system calls.
+    #[must_use]
+    pub fn by_tracepoints(mut self) -> Plan {
+        for probe in self.probes.iter_mut().filter(|p| p.by_function()) {
+            probe.hook = probe.program.hook;
+            probe.obstacle = probe.own_obstacle.take();
+        }
+        self
     }
 
     /// A self-test or an attach failed: takes the probe out of the plan.
@@ -133,7 +185,7 @@ impl Plan {
     /// What processes that are no targets pay while the plan runs: (per what, ns).
     pub fn bystander_costs(&self) -> Vec<(Bystander, u32)> {
         let of = |kind: Bystander| {
-            let paid = self.attached().filter_map(|p| p.bystander).filter(|(k, _)| *k == kind).map(|(_, ns)| ns);
+            let paid = self.attached().filter_map(ProbePlan::bystander).filter(|(k, _)| *k == kind).map(|(_, ns)| ns);
             // Syscall probes share one cost per side: the enter and the exit cost, once each.
             let mut each: Vec<u32> = paid.collect();
             each.sort_unstable();
@@ -178,7 +230,11 @@ fn blockers(facts: &Facts) -> Vec<Obstacle> {
         ["CAP_BPF", "CAP_PERFMON"].into_iter().filter(|c| !has(c) && !has("CAP_SYS_ADMIN")).collect();
     if !missing.is_empty() {
         let who = if facts.euid == 0 { "root here lacks" } else { "this user lacks" };
-        let fix = if facts.euid == 0 { "give the container CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE" } else { RIGHTS };
+        let fix = if facts.euid == 0 {
+            "give the container CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+        } else {
+            RIGHTS
+        };
         out.push(obstacle(Verdict::NotPermitted, format!("{who} {}", missing.join(" and ")), fix));
     } else if !facts.initial_user_namespace {
         let reason = "capabilities inside a user namespace do not count for BPF";
@@ -220,6 +276,7 @@ fn hook_obstacle(facts: &Facts, hook: Hook) -> Option<Obstacle> {
             let fix = if category == "syscalls" { "use a kernel built with CONFIG_FTRACE_SYSCALLS=y" } else { "" };
             if found { None } else { absent(format!("this kernel has no tracepoint {wanted}"), fix) }
         }
+        Hook::Function { .. } => facts.no_functions.clone().and_then(|why| absent(why, "")),
         Hook::RawTracepoint { name } => {
             let found = facts.raw_tracepoints.as_ref().is_none_or(|all| all.iter().any(|n| n == name));
             if found { None } else { absent(format!("this kernel has no tracepoint {name}"), "") }
@@ -228,6 +285,10 @@ fn hook_obstacle(facts: &Facts, hook: Hook) -> Option<Obstacle> {
             absent("this kernel has no perf events".into(), "use a kernel built with CONFIG_PERF_EVENTS=y")
         }
         Hook::TaskPageFaults => None,
+        Hook::GoFatal if !facts.uprobes => {
+            absent("this kernel has no uprobes".into(), "use a kernel built with CONFIG_UPROBE_EVENTS=y")
+        }
+        Hook::GoFatal => None,
     }
 }
 
@@ -236,8 +297,16 @@ fn missing_obstacle(missing: &[Missing], program: &Program) -> Option<Obstacle> 
     Some(obstacle(Verdict::Unsupported, format!("this kernel does not describe {}", lack.what), ""))
 }
 
+/// What the reader is told where functions cannot be hooked.
+pub fn by_tracepoints(why: &str) -> String {
+    format!("system calls by tracepoints, which slow every system call of the host a little: {why}")
+}
+
 fn notes(facts: &Facts, missing: &[Missing]) -> Vec<String> {
     let mut out = Vec::new();
+    if let Some(why) = &facts.no_functions {
+        out.push(by_tracepoints(why));
+    }
     if !facts.has_capability("CAP_SYS_PTRACE") {
         out.push("without CAP_SYS_PTRACE: no Go heap and no smaps of other users' processes".into());
     }
@@ -254,7 +323,7 @@ fn notes(facts: &Facts, missing: &[Missing]) -> Vec<String> {
     for lack in missing.iter().filter(|m| m.needed_by.is_empty()) {
         if !lost.contains(&lack.loses) {
             lost.push(lack.loses);
-            out.push(format!("no {}: this kernel lacks {}", lack.loses, lack.what.replace('|', " and ")));
+            out.push(format!("not known: {}; this kernel lacks {}", lack.loses, lack.what.replace('|', " and ")));
         }
     }
     out
@@ -264,12 +333,16 @@ fn notes(facts: &Facts, missing: &[Missing]) -> Vec<String> {
 /// [`super::offsets::absent`] where there is no BTF.
 pub fn plan(facts: &Facts, params: &Params, missing: &[Missing], want: &Want) -> Plan {
     let blockers = blockers(facts);
-    let decide = |program: &Program| {
-        first_blocker(facts, &blockers, program.hook)
-            .or_else(|| hook_obstacle(facts, program.hook))
+    let decide = |program: &Program, hook: Hook| {
+        first_blocker(facts, &blockers, hook)
+            .or_else(|| hook_obstacle(facts, hook))
             .or_else(|| missing_obstacle(missing, program))
     };
-    let can = |name: &str| PROGRAMS.iter().any(|p| p.name == name && decide(p).is_none());
+    let can = |name: &str| PROGRAMS.iter().any(|p| p.name == name && decide(p, p.hook).is_none());
+    let functions = match want.calls {
+        CallHook::Cheapest => facts.no_functions.is_none() && params.registers.argument0 != ABSENT,
+        chosen => chosen == CallHook::Functions,
+    };
     let fault_hook = match want {
         Want { faults: true, whole_host: true, .. } if can("fault_host") => FaultHook::WholeHost,
         Want { faults: true, .. } if can("fault_task") => FaultHook::PerTask,
@@ -282,8 +355,14 @@ pub fn plan(facts: &Facts, params: &Params, missing: &[Missing], want: &Want) ->
         When::TaskFaults => want.faults && fault_hook != FaultHook::WholeHost,
         When::HostFaults => fault_hook == FaultHook::WholeHost,
         When::Exact => want.exact,
+        When::GoFatal => want.go_fatal,
+        When::Walks => want.walks,
     };
-    let probe = |p: &'static Program| ProbePlan { program: p, obstacle: decide(p), wanted: wanted(p.when) };
+    let probe = |p: &'static Program| {
+        let hook = p.by_function().filter(|_| functions).unwrap_or(p.hook);
+        let own_obstacle = if hook == p.hook { None } else { decide(p, p.hook) };
+        ProbePlan { program: p, hook, obstacle: decide(p, hook), own_obstacle, wanted: wanted(p.when) }
+    };
     // Where BTF cannot be read at all, the blocker says it; a list of all that is missing would not help.
     let known = if facts.btf == Access::Readable && facts.tracefs == Access::Readable { missing } else { &[] };
     Plan {
@@ -292,6 +371,7 @@ pub fn plan(facts: &Facts, params: &Params, missing: &[Missing], want: &Want) ->
         rss: rss_plan(params, facts.page_bytes),
         fault_hook,
         blockers,
+        calls: want.calls,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Asks the kernel, at start-up, for what its hidden data symbols would say: see memtrace-ebpf `probes::calibrate`.
 use super::{Kernel, KernelError, map_error};
-use crate::host::catalog::PROGRAMS;
-use crate::host::plan::Plan;
+use crate::host::plan::{Plan, ProbePlan};
 use memtrace_common::host::Host;
 use memtrace_common::names::map;
 use std::fmt;
@@ -36,17 +35,16 @@ impl Kernel {
     ) -> Result<(), KernelError> {
         let host = Host { calibrate_tgid: child.into(), ..Host::default() };
         self.host_map()?.set(0, host, 0).map_err(map_error(map::HOST))?;
-        let start_up: Vec<_> = PROGRAMS.iter().filter(|p| p.when.start_up()).collect();
-        for program in &start_up {
-            if plan.probe(program.name).is_some_and(|p| p.wanted && p.obstacle.is_none())
-                && let Err(why) = self.attach(program)
-            {
-                plan.mark_broken(program.name, why);
+        let start_up = |p: &&ProbePlan| p.program.when.start_up() && p.wanted && p.obstacle.is_none();
+        let probes: Vec<_> = plan.probes.iter().filter(start_up).cloned().collect();
+        for probe in &probes {
+            if let Err(why) = self.attach(probe) {
+                plan.mark_broken(probe.program.name, why);
             }
         }
         make_calls()?;
-        for program in start_up {
-            self.detach_program(program.name);
+        for probe in probes {
+            self.detach_program(probe.program.name);
         }
         let mut map = self.host_map()?;
         let host = map.get(&0, 0).map_err(map_error(map::HOST))?;

@@ -17,6 +17,13 @@ const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 /// Different user stacks held at once; about 1 KiB of kernel memory each.
 const STACKS: u32 = 16384;
 
+/// Go programs whose last state is copied at most; about 600 bytes of kernel memory each.
+const WORD_PLANS: u32 = 4096;
+
+/// The ring of rare records; half of the larger one is for what is walked of the dying: some five processes at once.
+const RING_BYTES: u32 = 1 << 20;
+const WALK_RING_BYTES: u32 = 8 << 20;
+
 /// Sizes of the kernel's tables: all memory there is bounded by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -47,6 +54,7 @@ pub fn load(
         return Err(KernelError::Layout { object, ours: layout::DIGEST });
     }
     let faults = plan.fault_hook != FaultHook::None;
+    let walks = plan.probe("sig_walk").is_some_and(|probe| probe.attach());
     let log_level = if probe_log { log::Level::Debug as u8 } else { 0 };
     let ebpf = EbpfLoader::new()
         .override_global(LOG_LEVEL, &log_level, false)
@@ -55,6 +63,12 @@ pub fn load(
         .map_max_entries(map::TARGETS, sizes.targets)
         .map_max_entries(map::FAULTS, if faults { sizes.targets } else { 1 })
         .map_max_entries(map::CHUNKS, if faults { sizes.chunks } else { 1 })
+        .map_max_entries(map::WORD_PLANS, sizes.targets.min(WORD_PLANS))
+        .map_max_entries(map::WORDS_DUE, sizes.targets.min(WORD_PLANS))
+        .map_max_entries(map::FATAL_DUE, sizes.targets)
+        .map_max_entries(map::URGENT, if walks { WALK_RING_BYTES } else { RING_BYTES })
+        .map_max_entries(map::WALK_PLANS, if walks { sizes.targets.min(WORD_PLANS) } else { 1 })
+        .map_max_entries(map::WALKS_DUE, if walks { sizes.targets.min(WORD_PLANS) } else { 1 })
         .map_max_entries(map::STACKS, if params.switches.stacks == 1 { STACKS } else { 1 })
         // The last words of a refusal, not every state on the way there: before 6.4 the kernel needs minutes and the
         // loader a dozen tries to get that into a buffer.
@@ -65,9 +79,15 @@ pub fn load(
         links: HashMap::new(),
         fault_links: HashMap::new(),
         fault_hook: plan.fault_hook,
+        hears_fatal: false,
+        fatal_files: Vec::new(),
+        leaving: Vec::new(),
         fetching_atomics: kernel >= (5, 12),
         probe_log,
         next_id: SELF_TEST,
+        btf: None,
+        walks,
+        words_full: 0,
         sizes,
         calibration: Calibration::default(),
     })

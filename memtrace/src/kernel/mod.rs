@@ -1,11 +1,13 @@
 //! The loaded programs: the only room, with `source::ring`, that knows aya.
 mod attach;
 mod calibrate;
+mod fatal;
 mod faults;
 mod known_calls;
 mod load;
 mod selftest;
 mod targets;
+mod words;
 
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf, StackTraceMap};
@@ -14,11 +16,13 @@ use memtrace_common::counters::ProgramCounters;
 use memtrace_common::names::{HOOKS, map};
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::thread::JoinHandle;
 
 use crate::account::ProgramAccount;
 use crate::host::plan::FaultHook;
 
 use attach::Attached;
+use fatal::FatalFile;
 
 pub use calibrate::Calibration;
 pub use known_calls::{CHILD_ARGUMENT, child_main};
@@ -51,10 +55,21 @@ pub struct Kernel {
     /// Page-fault events, by tgid.
     fault_links: HashMap<u32, Vec<Attached>>,
     fault_hook: FaultHook,
+    /// Fatal errors of Go are heard, in these files.
+    hears_fatal: bool,
+    fatal_files: Vec<FatalFile>,
+    /// Threads that let go of such files.
+    leaving: Vec<JoinHandle<()>>,
     /// BPF_ATOMIC with BPF_FETCH (5.12).
     fetching_atomics: bool,
     next_id: u32,
+    /// The kernel's types as aya wants them, while programs are being attached to functions.
+    btf: Option<aya::Btf>,
     probe_log: bool,
+    /// Whether anything is walked.
+    walks: bool,
+    /// Processes of which nothing is copied, for want of room.
+    pub words_full: u64,
     pub sizes: Sizes,
     pub calibration: Calibration,
 }
@@ -136,23 +151,29 @@ impl Kernel {
     }
 
     /// Runs the kernel skipped: on a CPU where it is inside bpf() itself (our own map calls, preempted there) it starts no
-    /// tracepoint program. Counted since 6.7.
-    pub fn skipped_runs(&self) -> u64 {
+    /// tracepoint program, and a program behind a function not while another thread of the CPU is inside it. Counted since
+    /// 6.7; `None` before.
+    pub fn skipped_runs(&self) -> Option<u64> {
         let skipped = |program: &aya::programs::Program| {
             crate::procfs::own_fdinfo(program.fd().ok()?.as_fd().as_raw_fd(), "recursion_misses")
         };
-        self.ebpf.programs().filter_map(|(_, program)| skipped(program)).sum()
+        self.ebpf.programs().filter_map(|(_, program)| skipped(program)).reduce(|sum, more| sum + more)
     }
 
     /// Ends every attachment; the maps stay readable. Each end waits for the kernel's readers, so they wait side by side.
     pub fn detach(&mut self) {
         self.fault_links.clear();
-        let links: Vec<Attached> = self.links.drain().flat_map(|(_, links)| links).collect();
+        let fatal = self.fatal_files.drain(..).flat_map(|file| file.links);
+        let links: Vec<Attached> = self.links.drain().flat_map(|(_, links)| links).chain(fatal).collect();
         std::thread::scope(|scope| {
             for link in links {
                 scope.spawn(move || drop(link));
             }
         });
+    }
+
+    pub fn hears_fatal(&self) -> bool {
+        self.hears_fatal
     }
 
     pub fn fault_hook(&self) -> FaultHook {

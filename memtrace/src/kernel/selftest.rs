@@ -1,15 +1,18 @@
 //! Every hook is proven before it is trusted: a child of memtrace makes calls that are known, and the records must say
 //! just that. Offsets from BTF and tracefs are evidence; this is proof.
-use super::known_calls::{CHILD_ARGUMENT, DROPPED, PAGES, page_bytes};
+use super::known_calls::{self, CHILD_ARGUMENT, DROPPED, FATAL_TEXT, PAGES, page_bytes};
 use super::{Kernel, KernelError, Rings};
 use crate::decode::Decoder;
-use crate::event::{Call, Event, MapOp, TaskWhat};
-use crate::host::plan::Plan;
+use crate::event::{Call, Event, FatalEvent, LastWords, MapOp, TaskWhat, WalkPart};
+use crate::host::plan::{Plan, ProbePlan, by_tracepoints};
 use memtrace_common::advice;
+use memtrace_common::host::CALIBRATE_WORD;
+use memtrace_common::records::{WalkPlan, WordPlan};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+const GO_FATAL: &str = "go_fatal";
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the self-test took out of the rings: the account must know of these records.
@@ -18,6 +21,14 @@ pub struct Proof {
     pub received: u64,
     pub decoded: u64,
     pub decode_errors: u64,
+}
+
+impl Proof {
+    fn add(&mut self, more: Proof) {
+        self.received += more.received;
+        self.decoded += more.decoded;
+        self.decode_errors += more.decode_errors;
+    }
 }
 
 struct TestChild {
@@ -56,24 +67,52 @@ impl Drop for TestChild {
     }
 }
 
-/// Calibrates, attaches the plan's programs, and has each prove itself; what fails is marked broken in the plan.
+/// Calibrates, attaches the plan's programs, and has each prove itself; what fails is marked broken in the plan. Where a
+/// function's hook fails, tracepoints get their turn.
 pub fn self_test(kernel: &mut Kernel, rings: &mut Rings, plan: &mut Plan) -> Result<Proof, KernelError> {
     let mut child = TestChild::start()?;
     let tgid = child.child.id();
     kernel.calibrate(plan, tgid, || child.ask(b'c').map(drop))?;
-    let programs: Vec<_> = plan.attached().collect();
-    for program in programs {
-        if let Err(why) = kernel.attach(program) {
-            log::debug!("{}: {why}", program.name);
-            plan.mark_broken(program.name, why);
+    // Without what the failure of a function may break in others.
+    let planned = plan.clone();
+    let mut proof = prove(kernel, rings, plan, child)?;
+    if let Some(why) = plan.failed_function() {
+        log::warn!("{}", by_tracepoints(why));
+        *plan = planned.by_tracepoints();
+        plan.attached().filter(|p| p.program.function.is_some()).for_each(|p| kernel.detach_program(p.program.name));
+        proof.add(prove(kernel, rings, plan, TestChild::start()?)?);
+    }
+    kernel.btf = None;
+    Ok(proof)
+}
+
+fn attach(kernel: &mut Kernel, plan: &mut Plan) {
+    let probes: Vec<_> = plan.attached().filter(|p| !kernel.is_attached(p.program)).cloned().collect();
+    for probe in probes {
+        if let Err(why) = kernel.attach(&probe) {
+            log::debug!("{}: {why}", probe.program.name);
+            plan.mark_broken(probe.program.name, why);
         }
     }
     kernel.fault_hook = plan.fault_hook;
+}
+
+fn prove(kernel: &mut Kernel, rings: &mut Rings, plan: &mut Plan, mut child: TestChild) -> Result<Proof, KernelError> {
+    let tgid = child.child.id();
+    attach(kernel, plan);
     let id = kernel.add_target(tgid, 0, 0)?;
     if let Err(why) = kernel.track_faults(tgid, false) {
         plan.mark_broken("fault_task", why);
     }
     let address = child.ask(b't')?;
+    // First: it would copy the words, too.
+    prove_fatal(kernel, plan, &mut child, tgid)?;
+    let word = (child.ask(b'w')?, size_of_val(&CALIBRATE_WORD) as u32, false);
+    if let Some(words) = WordPlan::of([word]) {
+        kernel.set_words(tgid, &words)?;
+        // Of nothing: that it ended is said all the same.
+        kernel.set_walk(tgid, &WalkPlan::default())?;
+    }
     let refaulted = kernel.fault_figures(tgid)?.map(|f| f.refaulted_pages[0]);
     drop(child);
     kernel.forget_faults(tgid);
@@ -87,9 +126,23 @@ pub fn self_test(kernel: &mut Kernel, rings: &mut Rings, plan: &mut Plan) -> Res
     seen.drain(rings);
     judge(plan, &seen, id, address, page, refaulted);
     kernel.fault_hook = plan.fault_hook;
+    kernel.hears_fatal = plan.probe(GO_FATAL).is_some_and(ProbePlan::attach);
     kernel.remove_target(tgid)?;
     kernel.sweep_chunks()?;
     Ok(seen.proof)
+}
+
+/// The kernel stops at one of the child's own functions as it would at Go's.
+fn prove_fatal(kernel: &mut Kernel, plan: &mut Plan, child: &mut TestChild, tgid: u32) -> Result<(), KernelError> {
+    let is_wanted = plan.probe(GO_FATAL).is_some_and(ProbePlan::attach);
+    let Some(points) = known_calls::fatal_points().filter(|_| is_wanted) else { return Ok(()) };
+    match kernel.watch_fatal(tgid, &points) {
+        Ok(()) => child.ask(b'f').map(drop),
+        Err(why) => {
+            plan.mark_broken(GO_FATAL, why.to_string());
+            Ok(())
+        }
+    }
 }
 
 struct Seen {
@@ -140,6 +193,12 @@ fn judge(plan: &mut Plan, seen: &Seen, id: u32, address: u64, page: u64, refault
         Some(_) => None,
     };
     settle(plan, &["madvise_in", "madvise_out"], verdict);
+    // Its result does not matter: without CAP_SYS_NICE 5.10 refuses it.
+    let by_pidfd = mine.iter().any(|e| {
+        matches!(e, Event::Advise(a) if a.process_madvise && a.advice == libc::MADV_COLD && a.call.address == address)
+    });
+    let verdict = (!by_pidfd).then(|| "self-test: its process_madvise was not recorded".to_owned());
+    settle(plan, &["pmadvise_in", "pmadvise_out"], verdict);
     let has = |op: MapOp, length: u64| {
         mine.iter()
             .any(|e| matches!(e, Event::Map(m) if m.op == op && (op == MapOp::Brk || m.call.length_bytes == length)))
@@ -160,6 +219,15 @@ fn judge(plan: &mut Plan, seen: &Seen, id: u32, address: u64, page: u64, refault
     settle(plan, &["task_exit"], exited);
     let killed = mine.iter().any(|e| matches!(e, Event::Task(t) if matches!(t.what, TaskWhat::Kill { .. })));
     settle(plan, &["sig_generate"], (!killed).then(|| "self-test: its SIGKILL was not recorded".to_owned()));
+    let word = CALIBRATE_WORD.to_ne_bytes();
+    let has_word = |words: &LastWords| words.ranges.iter().any(|range| range.bytes.as_deref() == Some(&word));
+    let copied = mine.iter().any(|e| matches!(e, Event::Words(words) if has_word(words)));
+    settle(plan, &["sig_deliver"], (!copied).then(|| "self-test: its last words were not copied".to_owned()));
+    let is_told = |of: &FatalEvent| of.text.bytes.as_deref() == Some(FATAL_TEXT.as_bytes());
+    let told = mine.iter().any(|e| matches!(e, Event::Fatal(of) if is_told(of)));
+    settle(plan, &[GO_FATAL], (!told).then(|| "self-test: its call was not recorded".to_owned()));
+    let walked = mine.iter().any(|e| matches!(e, Event::Walk(walk) if matches!(walk.part, WalkPart::End(_))));
+    settle(plan, &["sig_walk"], (!walked).then(|| "self-test: its memory was not walked".to_owned()));
     let verdict = match refaulted {
         Some(1) | None => None,
         Some(n) => Some(format!("self-test: {n} pages re-faulted, 1 expected")),

@@ -75,7 +75,9 @@ impl Kernel {
     /// Observes `tgid` no longer.
     pub fn remove_target(&mut self, tgid: u32) -> Result<(), KernelError> {
         self.fault_links.remove(&tgid);
+        self.forget_fatal(tgid)?;
         self.drop_target(tgid)?;
+        self.withdraw_words(tgid)?;
         ignore_absent(map::FAULTS, self.fault_stats()?.remove(&tgid))
     }
 
@@ -134,7 +136,7 @@ fn with_threads(tgid: u32, known: u32) -> u32 {
     if threads > 1 { known | flags::THREADS } else { known }
 }
 
-fn ignore_absent(map: &'static str, result: Result<(), MapError>) -> Result<(), KernelError> {
+pub(super) fn ignore_absent(map: &'static str, result: Result<(), MapError>) -> Result<(), KernelError> {
     match result {
         Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         Err(MapError::KeyNotFound) => Ok(()),

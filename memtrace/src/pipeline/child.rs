@@ -4,7 +4,9 @@
 //! was not started here for this.
 use crate::error::Error;
 use crate::procfs::OWN_EXE;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal, waitpid,
+};
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitCode, ExitStatus};
@@ -19,8 +21,15 @@ const NOT_FOUND: u8 = 127;
 
 /// The trampoline's side: stops, and on SIGCONT becomes the command.
 pub fn exec_main(command: &[OsString]) -> ExitCode {
-    let Some((program, arguments)) = command.split_first() else { return ExitCode::from(NOT_FOUND) };
-    if let Err(e) = kill_process(getpid(), Signal::STOP) {
+    let [holder, program, arguments @ ..] = command else { return ExitCode::from(NOT_FOUND) };
+    // As long as it is held it lives and dies with the one who holds it, who may be dead already.
+    let dies = set_parent_process_death_signal(Some(Signal::KILL));
+    if getppid().is_none_or(|parent| *holder != *parent.as_raw_nonzero().to_string()) {
+        return ExitCode::FAILURE;
+    }
+    let held =
+        dies.and_then(|()| kill_process(getpid(), Signal::STOP)).and_then(|()| set_parent_process_death_signal(None));
+    if let Err(e) = held {
         eprintln!("memtrace: cannot hold the command: {e}");
         return ExitCode::FAILURE;
     }
@@ -39,6 +48,7 @@ impl TracedChild {
     pub(super) fn start(command: &[OsString]) -> Result<Self, Error> {
         let child = Command::new(OWN_EXE)
             .arg(EXEC_ARGUMENT)
+            .arg(std::process::id().to_string())
             .args(command)
             .spawn()
             .map_err(Error::io("cannot start the command"))?;
@@ -74,6 +84,11 @@ impl TracedChild {
         let status = self.ended?;
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Some(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn status(&self) -> Option<ExitStatus> {
+        self.ended
     }
 
     /// The kernel has seen it end: its exit code is there at once.

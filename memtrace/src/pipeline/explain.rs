@@ -3,6 +3,7 @@ use crate::cgroup::Account;
 use crate::config::{Explain, Format};
 use crate::enrich::waterfall::Look;
 use crate::error::Error;
+use crate::goruntime::Finder;
 use crate::host::facts::read_cgroup;
 use crate::procfs::cgroup::read_memberships;
 use crate::procfs::process;
@@ -14,22 +15,23 @@ use std::io::{self, Write};
 pub fn explain(view: Explain, style: text::Style, out: &mut dyn Write) -> Result<(), Error> {
     let explanation = look(view.pid).map_err(|error| match error {
         ProcError::Vanished { .. } => Error::NoTarget(error.to_string()),
-        ProcError::Denied { .. } => Error::Host(format!("{error}: needs root or CAP_SYS_PTRACE")),
+        ProcError::Denied { .. } => {
+            Error::Host(format!("{error}: needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"))
+        }
         other => Error::Io { what: "cannot look at the process", source: io::Error::other(other.to_string()) },
     })?;
     let written = match view.format {
         Format::Text => text::write_explain(out, &explanation, view, style),
         Format::Json => json::write_explain(out, &explanation),
     };
-    match written.and_then(|()| out.flush()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Error::io("cannot write the output")),
-    }
+    super::written(out, written)
 }
 
 fn look(pid: u32) -> Result<Explanation, ProcError> {
+    // First: a process that has ended belongs to the root cgroup, and the look says whether it has.
+    let cgroup = account(pid);
     let Look { waterfall, sample, allocator, go, not_read, exe, status_rss_bytes, smaps_rss_bytes, counts_zero_pages } =
-        Look::take(pid)?;
+        Look::take(pid, &mut Finder::default())?;
     Ok(Explanation {
         pid,
         t_ns: clock::monotonic_ns(),
@@ -42,7 +44,7 @@ fn look(pid: u32) -> Result<Explanation, ProcError> {
         sample,
         allocator,
         runtime_not_read: not_read,
-        cgroup: account(pid),
+        cgroup,
         counts_zero_pages,
     })
 }
@@ -51,5 +53,5 @@ fn look(pid: u32) -> Result<Explanation, ProcError> {
 fn account(pid: u32) -> Option<Account> {
     let facts = read_cgroup();
     let directory = facts.memory_directory(&read_memberships(pid).ok()?)?;
-    Account::read(&directory, facts.memory_path.as_ref()?, facts.memory_version?)
+    Account::at(&directory, &facts)
 }

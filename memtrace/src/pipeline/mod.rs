@@ -3,46 +3,73 @@
 //!
 //! Full-policy: drain → processing sheds batches and counts them; processing → follower drops and the next tick makes it
 //! good; follower → processing waits, the follower can afford it.
+mod agent;
+mod cgroup;
 mod child;
+mod dossiers;
+mod drain;
 mod explain;
+mod export;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+mod oom;
+mod pressure;
 mod profile;
 mod ps;
+#[cfg_attr(not(feature = "record"), path = "recording/absent.rs")]
+mod recording;
+mod reload;
+#[cfg(feature = "record")]
+mod replay;
 mod sites;
+mod spill;
 mod start;
+mod supervisor;
+mod watch;
 mod work;
 
+pub use agent::agent;
+pub use cgroup::cgroup;
 pub use child::{EXEC_ARGUMENT, exec_main};
 pub use explain::explain;
+pub use oom::oom;
 pub use profile::profile;
 pub use ps::ps;
+#[cfg(feature = "record")]
+pub use recording::record;
+#[cfg(feature = "record")]
+pub use replay::replay;
+pub use watch::watch_oom;
 
+use crate::config::file::File;
 use crate::config::{Session, Stat, Targets, Trace};
 use crate::decode::Decoder;
-use crate::enrich::{FollowError, Follower, News, Selector};
+use crate::dossier::Need;
+use crate::enrich::{FollowError, Follower, News, Selector, Watcher};
 use crate::error::Error;
 use crate::procfs::clock;
+use crate::procfs::process::spare_from_oom;
 use crate::sink::text::Style;
 use crate::source::ring::{Drain, DrainCounts};
+use agent::Served;
 use child::TracedChild;
+use drain::Loop;
+use reload::Reload;
 use start::{Filter, Started};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::UnboundedReceiver;
+use supervisor::Supervisor;
 use work::{Ask, Processing, Work};
 
 /// Batches between drain and processing: 1024 × 128 KiB bounds the queue at 128 MiB.
 const QUEUE_BATCHES: usize = 1024;
 /// Task events between processing and follower.
 const QUEUE_TASKS: usize = 65536;
-/// The drain's timer: ring bytes ≥ rate × this × record size.
-const DRAIN: Duration = Duration::from_millis(5);
 /// The samplers' clock when no interval is asked for.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// Processes whose whole RSS `stat` divides, at the start and at the end: as many as its report shows in text.
@@ -57,19 +84,34 @@ pub fn stat(config: Stat, out: impl Write + Send + 'static) -> Result<ExitCode, 
     let intervals = config.interval.is_some();
     let stacks = started.stacks.take().filter(|_| config.stacks);
     let processing = Processing::stat(decoder, clock::monotonic_ns(), session.format, style, intervals, stacks, out);
-    run(session, started, processing, decoder, config.interval, DIVIDED)
+    let sampling = Sampling { interval: config.interval, looks: DIVIDED, ..Sampling::default() };
+    run(session, started, processing, decoder, sampling)
 }
 
 /// `memtrace trace`.
 pub fn trace(config: Trace, out: impl Write + Send + 'static) -> Result<ExitCode, Error> {
-    let filter = Filter { families: config.families, min_bytes: config.min_bytes, stacks: config.stacks };
-    let mut started = start::start(&config.session, filter)?;
+    let Trace { session, families, min_bytes, stacks } = config;
+    let go_fatal = families & (1 << memtrace_common::kind::TASK) != 0;
+    let filter = Filter { families, min_bytes, stacks, go_fatal, walks: false };
+    let mut started = start::start(&session, filter)?;
     let decoder = Decoder { page_bytes: started.host.facts.page_bytes };
-    let (session, style) = (&config.session, Style { color: config.session.color });
-    let stacks = started.stacks.take().filter(|_| config.stacks);
-    let processing =
-        Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, config.families, out);
-    run(session, started, processing, decoder, None, 0)
+    let style = Style { color: session.color };
+    let stacks = started.stacks.take().filter(|_| stacks);
+    let processing = Processing::trace(decoder, clock::monotonic_ns(), session.format, style, stacks, families, out);
+    run(&session, started, processing, decoder, Sampling::default())
+}
+
+/// What the follower reads beside events.
+#[derive(Default)]
+struct Sampling {
+    /// `None`: once a second, and no line for it. Of a black box: the shortest between two points.
+    interval: Option<Duration>,
+    /// Of how many processes the whole RSS is divided.
+    looks: usize,
+    watcher: Option<Watcher>,
+    /// Of `agent`.
+    served: Option<Served>,
+    reload: Option<Reload>,
 }
 
 /// Why the run ends.
@@ -82,10 +124,27 @@ enum End {
     Failed(Error),
 }
 
+/// What one look wrote is out; that nobody reads any more is no failure.
+pub(crate) fn written(out: &mut dyn Write, result: io::Result<()>) -> Result<(), Error> {
+    match result.and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Error::io("cannot write the output")),
+    }
+}
+
+/// A text that is all there is to say.
+pub fn print(mut out: impl Write, text: &str) -> Result<ExitCode, Error> {
+    let result = out.write_all(text.as_bytes());
+    written(&mut out, result).map(|()| ExitCode::SUCCESS)
+}
+
 /// What the follower is asked to do.
 enum Order {
     Ask(Ask),
-    Tick,
+    /// Since when it waits; and false again when it is taken up: no more than one does, however slow the follower is.
+    Tick(u64, Arc<AtomicBool>),
+    /// The configuration was read again.
+    Settings(Box<File>),
     /// Ends all attachments and says so; the queue's end is the order to stop.
     Detach(SyncSender<()>),
 }
@@ -95,35 +154,53 @@ fn run<W: Write + Send + 'static>(
     started: Started,
     processing: Processing<W>,
     decoder: Decoder,
-    interval: Option<Duration>,
-    looks: usize,
+    sampling: Sampling,
 ) -> Result<ExitCode, Error> {
     let Started { kernel, rings, proof, host, .. } = started;
-    let selector = Selector::new(&session.targets, &host.facts).map_err(Error::NoTarget)?;
+    let mut selector = Selector::new(&session.targets, &host.facts).map_err(Error::NoTarget)?;
+    selector.rule(session.rules.clone());
     let counts = Arc::new(DrainCounts::default());
     let processing = processing.accounting(counts.clone(), proof);
     let (work_in, work_out) = sync_channel(QUEUE_BATCHES);
     let (orders_in, orders_out) = sync_channel(QUEUE_TASKS);
     let (end_in, end_out) = tokio::sync::mpsc::unbounded_channel();
-    let mut follower = Follower::new(kernel, selector, decoder, looks);
-    let child = add_targets(session, &mut follower, &work_in)?;
+    let Sampling { interval, looks, watcher, served, reload } = sampling;
+    let is_watch = watcher.is_some();
+    let tick = interval.unwrap_or(SAMPLE);
+    let has_lines = interval.is_some() && watcher.is_none();
+    let wheres = pressure::start(session.pressure.clone(), host.facts.cgroup.clone(), work_in.clone())?;
+    let (serving, exporting) = served.map(|served| served.start(&work_in)).transpose()?.unzip();
+    let facts = host.facts.cgroup.clone();
+    let mut follower = Follower::new(kernel, selector, decoder, facts, looks).watching(watcher).telling_where(wheres);
+    let (child, early) = add_targets(session, &mut follower)?;
+    // Not before: a command that is started would inherit it.
+    if is_watch && let Err(why) = spare_from_oom() {
+        log::debug!("the OOM killer may choose memtrace, too: {why}");
+    }
     let worker = {
         let (orders, end) = (orders_in.clone(), end_in.clone());
         thread::Builder::new().name("processing".into()).spawn(move || process(processing, work_out, orders, &end))
     }
     .map_err(Error::io("cannot start a thread"))?;
+    // Who is there is known before anything is told of them.
+    early.into_iter().all(|news| work_in.send(Work::News(news)).is_ok());
     let following = {
         let work = work_in.clone();
         thread::Builder::new()
             .name("follower".into())
-            .spawn(move || follow(follower, &orders_out, &work, &end_in, interval.is_some()))
+            .spawn(move || follow(follower, &orders_out, &work, &end_in, has_lines))
     }
     .map_err(Error::io("cannot start a thread"))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("cannot start tokio"))?;
     let mut drain = Drain::new(rings, counts);
-    let mut loop_ = Loop { drain: &mut drain, work: &work_in, orders: &orders_in, child, end: end_out };
-    let (end, code) = runtime.block_on(loop_.run(session.duration, interval.unwrap_or(SAMPLE)))?;
+    let mut loop_ = Loop { drain: &mut drain, work: &work_in, orders: &orders_in, child, end: end_out, reload };
+    let (end, code) = runtime.block_on(loop_.run(session.duration, tick, is_watch))?;
+    let Loop { child, end: mut later, .. } = loop_;
+    drop(serving);
+    if is_watch {
+        Supervisor::stopping();
+    }
     // Detach first, then empty the rings: what was submitted is what will be received. When the processing thread has
     // seen the last of it, the follower, told all that concerned it, takes its last look and finishes.
     let (detached_in, detached_out) = sync_channel(1);
@@ -134,18 +211,19 @@ fn run<W: Write + Send + 'static>(
     let _ = work_in.send(Work::Last);
     drop(work_in);
     let _ = (following.join(), worker.join());
-    match end {
-        End::Failed(e) => Err(e),
-        End::Asked | End::TargetsGone | End::OutputClosed => Ok(code.unwrap_or(ExitCode::SUCCESS)),
+    drop(exporting);
+    // What was written last may be what did not fit.
+    let ends = std::iter::once(end).chain(std::iter::from_fn(|| later.try_recv().ok()));
+    let failure = ends.into_iter().find_map(|end| if let End::Failed(error) = end { Some(error) } else { None });
+    match (failure, child.and_then(|child| child.status())) {
+        (None, _) => Ok(code.unwrap_or(ExitCode::SUCCESS)),
+        (Some(error), None) => Err(error),
+        (Some(error), Some(status)) => Err(Error::BesideCommand { error: Box::new(error), status }),
     }
 }
 
-fn add_targets(
-    session: &Session,
-    follower: &mut Follower,
-    work: &SyncSender<Work>,
-) -> Result<Option<TracedChild>, Error> {
-    // The queue is empty and nobody reads yet: what one start-up scan says fits, or waits for the threads.
+/// And what is to be told of them, which nobody reads yet.
+fn add_targets(session: &Session, follower: &mut Follower) -> Result<(Option<TracedChild>, Vec<News>), Error> {
     let mut early = Vec::new();
     let mut tell = |news| early.push(news);
     let mut child = None;
@@ -168,7 +246,7 @@ fn add_targets(
         }
         Targets::Command(command) => {
             let traced = TracedChild::start(command)?;
-            follower.name_held(traced.pid(), &mut tell).map_err(|e| Error::NoTarget(e.to_string()))?;
+            follower.name_held(traced.pid(), command, &mut tell).map_err(|e| Error::NoTarget(e.to_string()))?;
             child = Some(traced);
         }
         _ => {
@@ -176,10 +254,7 @@ fn add_targets(
             follower.scan(&mut tell).map_err(|e| Error::NoTarget(e.to_string()))?;
         }
     }
-    let work = work.clone();
-    // Own thread for the hand-over: thousands of processes may be more than the queue holds before it is read.
-    thread::spawn(move || early.into_iter().all(|news| work.send(Work::News(news)).is_ok()));
-    Ok(child)
+    Ok((child, early))
 }
 
 fn process<W: Write>(
@@ -236,13 +311,44 @@ fn follow(
                 follower.uses_free(pid);
                 Ok(())
             }
-            Order::Tick => follower.tick(&mut tell).and_then(|()| {
-                if intervals {
-                    let programs = follower.counters()?;
-                    let _ = work.send(Work::Tick { t_ns: clock::monotonic_ns(), programs });
+            Order::Ask(Ask::Words(words)) => {
+                follower.words(&words, &mut tell);
+                Ok(())
+            }
+            Order::Ask(Ask::Walk(walk)) => {
+                follower.walk(&walk, &mut tell);
+                Ok(())
+            }
+            Order::Ask(Ask::Look { pid, target, need }) => {
+                match need {
+                    Need::Account => follower.killed(pid, target, &mut tell),
+                    Need::Closer => follower.pressed(pid),
+                    Need::Look => follower.look(pid, &mut tell),
                 }
                 Ok(())
-            }),
+            }
+            Order::Ask(Ask::Programs(mut present, to)) => {
+                // Who asked is told that there is no answer; the run goes on.
+                match follower.complete(&mut present) {
+                    Ok(()) => drop(to.send(present)),
+                    Err(why) => log::debug!("no answer: {why}"),
+                }
+                Ok(())
+            }
+            Order::Tick(since_ns, waits) => {
+                waits.store(false, Relaxed);
+                follower.tick(since_ns, &mut tell).and_then(|last| {
+                    if last {
+                        let _ = end.send(End::TargetsGone);
+                    }
+                    if intervals {
+                        let programs = follower.counters()?;
+                        let _ = work.send(Work::Tick { t_ns: clock::monotonic_ns(), programs });
+                    }
+                    Ok(())
+                })
+            }
+            Order::Settings(file) => follower.settle_by(&file, &mut tell),
             Order::Detach(done) => {
                 let window = follower.detach(&mut tell).map(|t_ns| end_ns = t_ns);
                 let _ = done.send(());
@@ -253,68 +359,5 @@ fn follow(
     }
     follower.stop(&mut tell);
     let programs = follower.counters().unwrap_or_default();
-    let _ = work.send(Work::Finish { t_ns: end_ns, programs });
-}
-
-#[expect(deprecated, reason = "its unsafe successor is for types whose fd may change; an OwnedFd's does not")]
-fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
-    AsyncFd::new(fd).map_err(Error::io("cannot watch the rings"))
-}
-
-/// The drain and everything that can end a run.
-struct Loop<'a> {
-    drain: &'a mut Drain,
-    work: &'a SyncSender<Work>,
-    orders: &'a SyncSender<Order>,
-    child: Option<TracedChild>,
-    end: UnboundedReceiver<End>,
-}
-
-impl Loop<'_> {
-    async fn run(&mut self, duration: Option<Duration>, tick: Duration) -> Result<(End, Option<ExitCode>), Error> {
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("cannot watch signals"))?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(Error::io("cannot watch signals"))?;
-        let fds = self.drain.wakeup_fds().map_err(Error::io("cannot watch the rings"))?;
-        let [events, urgent] = fds;
-        let events = watch(events)?;
-        let urgent = watch(urgent)?;
-        let mut timer = tokio::time::interval(DRAIN);
-        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut ticks = tokio::time::interval(tick);
-        ticks.tick().await;
-        let deadline = async {
-            match duration {
-                Some(d) => tokio::time::sleep(d).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(deadline);
-        if let Some(child) = &mut self.child {
-            child.go()?;
-        }
-        loop {
-            tokio::select! {
-                _ = timer.tick() => {}
-                Ok(mut ready) = events.readable() => ready.clear_ready(),
-                Ok(mut ready) = urgent.readable() => ready.clear_ready(),
-                _ = ticks.tick() => drop(self.orders.try_send(Order::Tick)),
-                () = &mut deadline => return Ok((End::Asked, self.end_child())),
-                _ = interrupt.recv() => return Ok((End::Asked, self.end_child())),
-                _ = terminate.recv() => return Ok((End::Asked, self.end_child())),
-                Some(end) = self.end.recv() => {
-                    let gone = matches!(end, End::TargetsGone);
-                    let code = self.child.as_mut().and_then(|c| if gone { c.reap() } else { c.finish() });
-                    return Ok((end, code));
-                }
-            }
-            self.drain.drain(|batch| self.work.try_send(Work::Batch(batch)).is_ok());
-            if let Some(code) = self.child.as_mut().and_then(TracedChild::ended) {
-                return Ok((End::TargetsGone, Some(code)));
-            }
-        }
-    }
-
-    fn end_child(&mut self) -> Option<ExitCode> {
-        self.child.as_mut().and_then(TracedChild::finish)
-    }
+    let _ = work.send(Work::Finish { t_ns: end_ns, programs, skipped_runs: follower.skipped_runs() });
 }

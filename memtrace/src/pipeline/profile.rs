@@ -7,7 +7,7 @@ use crate::procfs::{clock, process};
 use crate::profile::Profile;
 use crate::sink::{ProfileReport, Profiled, folded, json, pprof, text};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub fn profile(view: &ProfileView, style: text::Style, out: &mut dyn Write) -> Result<(), Error> {
@@ -31,10 +31,7 @@ pub fn profile(view: &ProfileView, style: text::Style, out: &mut dyn Write) -> R
     if !matches!(view.format, ProfileFormat::Table) {
         report.warnings().iter().for_each(|warning| log::warn!("{warning}"));
     }
-    match written.and_then(|()| out.flush()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Error::io("cannot write the output")),
-    }
+    super::written(out, written)
 }
 
 fn look(view: &ProfileView) -> Result<ProfileReport, Error> {

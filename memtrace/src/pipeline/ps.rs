@@ -9,23 +9,20 @@ use crate::procfs::cgroup::read_memberships;
 use crate::procfs::pagemap::{PageState, Pagemap};
 use crate::procfs::process::{self, Status};
 use crate::sink::{GoList, GoRow, json, text};
-use std::io::{self, Write};
+use std::io::Write;
 
 /// What one process refuses does not end the list.
 pub fn ps(format: Format, style: text::Style, out: &mut dyn Write) -> Result<(), Error> {
     let list = list()?;
     if list.not_permitted > 0 {
         let (n, es) = (list.not_permitted, if list.not_permitted == 1 { "" } else { "es" });
-        log::warn!("{n} process{es} may not be looked at: that takes ptrace access (root, or CAP_SYS_PTRACE)");
+        log::warn!("{n} process{es} may not be looked at: that takes root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH");
     }
     let written = match format {
         Format::Text => text::write_ps(out, &list, style),
         Format::Json => json::write_ps(out, &list),
     };
-    match written.and_then(|()| out.flush()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Error::io("cannot write the output")),
-    }
+    super::written(out, written)
 }
 
 fn list() -> Result<GoList, Error> {
@@ -48,8 +45,7 @@ fn list() -> Result<GoList, Error> {
 fn row(pid: u32, found: &GoProcess, cgroups: &CgroupFacts) -> GoRow {
     let mut row = GoRow { build: Some(found.build.clone()), ..common(pid, cgroups) };
     let looked = Runtime::attach_to(pid, found).map_err(NotRead::reason).and_then(|runtime| {
-        let sample = runtime.sampler().and_then(|mut sampler| sampler.sample(&runtime));
-        let sample = sample.map_err(|why| why.to_string())?;
+        let sample = runtime.sample().map_err(|why| why.to_string())?;
         Ok((runtime.read_by, sample, released_resident(pid, &runtime)))
     });
     match looked {
@@ -86,8 +82,7 @@ fn released_resident(pid: u32, runtime: &Runtime) -> Option<u64> {
 /// What is known of any process.
 fn common(pid: u32, cgroups: &CgroupFacts) -> GoRow {
     let directory = read_memberships(pid).ok().and_then(|members| cgroups.memory_directory(&members));
-    let root = cgroups.memory_path.as_ref().zip(cgroups.memory_version);
-    let account = directory.as_ref().zip(root).and_then(|(at, (root, version))| Account::read(at, root, version));
+    let account = directory.as_ref().and_then(|at| Account::at(at, cgroups));
     GoRow {
         pid,
         comm: process::comm(pid).ok(),

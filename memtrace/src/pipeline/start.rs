@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::host::plan::{Plan, Want};
 use crate::host::rss::RssMethod;
 use crate::kernel::{self, Kernel, Proof, Rings, Stacks};
+use crate::procfs::own::raise_open_files;
 use memtrace_common::params::Switches;
 
 /// Wake the drain before its timer when this share of the ring is taken.
@@ -17,6 +18,10 @@ pub(super) struct Filter {
     pub(super) families: u32,
     pub(super) min_bytes: u64,
     pub(super) stacks: bool,
+    /// Fatal errors of Go runtimes.
+    pub(super) go_fatal: bool,
+    /// Walk through the memory of the dying.
+    pub(super) walks: bool,
 }
 
 pub(super) struct Started {
@@ -28,9 +33,21 @@ pub(super) struct Started {
 }
 
 pub(super) fn start(session: &Session, filter: Filter) -> Result<Started, Error> {
+    // A command would inherit it, and has few threads when it is started.
+    if !matches!(session.targets, Targets::Command(_))
+        && let Err(why) = raise_open_files(session.max_open_files)
+    {
+        log::warn!("the limit of open files stays as it is: {why}");
+    }
     let host = Host::read();
-    let want =
-        Want { faults: session.faults, whole_host: matches!(session.targets, Targets::AllGo), exact: session.exact };
+    let want = Want {
+        faults: session.faults,
+        whole_host: matches!(session.targets, Targets::AllGo),
+        exact: session.exact,
+        go_fatal: filter.go_fatal,
+        calls: session.calls,
+        walks: filter.walks,
+    };
     let switches = switches(session, filter, &host);
     let (params, missing) = host.params(switches);
     let mut plan = host.plan(&params, &missing, &want);

@@ -1,21 +1,26 @@
 //! The processing thread: decode, aggregate or print; synchronous, no I/O but its own output.
+use super::dossiers::Dossiers;
 use super::sites::Sites;
 use crate::account::{Account, ProgramAccount};
 use crate::aggregate::{AggregateConfig, Aggregator, Creators};
 use crate::config::Format;
+use crate::config::file::File;
 use crate::decode::Decoder;
+use crate::dossier::{BlackBox, Dossier, Need, Present};
 use crate::enrich::News;
-use crate::event::{Event, TargetId, TaskEvent, TaskWhat};
+use crate::event::{Event, LastWords, TargetId, TaskEvent, TaskWhat, Walk};
 use crate::kernel::{Proof, Stacks};
 use crate::sink::text::{IntervalText, Style, TraceText, write_account, write_summary};
 use crate::sink::{TraceLine, json};
-use crate::snapshot::Snapshot;
 use crate::source::ring::{Batch, DrainCounts};
+use black_box::{said, settle, watched};
+use creators::{name_creators, remember};
 use memtrace_common::advice;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::oneshot;
 
 /// Everything the processing thread is given, in the order it came.
 pub(super) enum Work {
@@ -25,11 +30,20 @@ pub(super) enum Work {
         t_ns: u64,
         programs: Vec<ProgramAccount>,
     },
+    /// The configuration was read again; `None`: it is wrong, and what was read before counts.
+    Settings(Option<Box<File>>),
+    /// The user asks for dossiers of the living.
+    Command(u64),
+    /// Somebody asks what is known, and when that was.
+    Present(u64, oneshot::Sender<Box<Present>>),
+    /// Somebody asks all that is known of a process.
+    Portrait(u32, u64, oneshot::Sender<Option<Box<Dossier>>>),
     /// The last of the rings has been handed on; only the follower has more to say.
     Last,
     Finish {
         t_ns: u64,
         programs: Vec<ProgramAccount>,
+        skipped_runs: Option<u64>,
     },
 }
 
@@ -37,6 +51,16 @@ pub(super) enum Work {
 pub(super) enum Ask {
     Task(Box<TaskEvent>),
     UsesFree(u32),
+    Words(Box<LastWords>),
+    Walk(Box<Walk>),
+    /// An answer that lacks the kernel's counters, and who waits for it.
+    Programs(Box<Present>, oneshot::Sender<Box<Present>>),
+    /// For the black box.
+    Look {
+        pid: u32,
+        target: TargetId,
+        need: Need,
+    },
 }
 
 /// Names remembered for `trace`; more are looked up again.
@@ -52,10 +76,15 @@ enum View {
     Trace {
         text: TraceText,
         names: HashMap<TargetId, String>,
-        sites: Option<Box<Sites>>,
+        sites: Box<Sites>,
         /// Bits 1 << kind: what is shown; tasks are always received, since targets are followed by them.
         families: u32,
         seen: bool,
+    },
+    Watch {
+        black_box: Box<BlackBox>,
+        dossiers: Box<Dossiers>,
+        sites: Box<Sites>,
     },
 }
 
@@ -81,7 +110,7 @@ impl<W: Write> Processing<W> {
         stacks: Option<Stacks>,
         out: W,
     ) -> Self {
-        let creators = stacks.map(|stacks| Box::new((Sites::new(stacks), Creators::default())));
+        let creators = stacks.map(|stacks| Box::new((Sites::new(Some(stacks)), Creators::default())));
         let aggregator = Box::new(Aggregator::new(AggregateConfig::starting_at(start_ns)));
         let view = View::Stat { aggregator, interval: IntervalText::new(style, start_ns), intervals, creators };
         Self::new(decoder, view, format, style, out)
@@ -96,7 +125,7 @@ impl<W: Write> Processing<W> {
         families: u32,
         out: W,
     ) -> Self {
-        let sites = stacks.map(|stacks| Box::new(Sites::new(stacks)));
+        let sites = Box::new(Sites::new(stacks));
         let text = TraceText::new(style, start_ns);
         Self::new(
             decoder,
@@ -105,6 +134,19 @@ impl<W: Write> Processing<W> {
             style,
             out,
         )
+    }
+
+    pub(super) fn watch(
+        decoder: Decoder,
+        black_box: BlackBox,
+        format: Format,
+        style: Style,
+        dossiers: Dossiers,
+        out: W,
+    ) -> Self {
+        let (black_box, dossiers, sites) = (Box::new(black_box), Box::new(dossiers), Box::new(Sites::new(None)));
+        let view = View::Watch { black_box, dossiers, sites };
+        Self::new(decoder, view, format, style, out)
     }
 
     fn new(decoder: Decoder, view: View, format: Format, style: Style, out: W) -> Self {
@@ -141,11 +183,32 @@ impl<W: Write> Processing<W> {
                     self.out.flush()?;
                 }
             }
-            Work::News(news) => self.news(news),
+            Work::News(news) => self.news(news, ask)?,
             Work::Tick { t_ns, programs } => self.tick(t_ns, programs)?,
+            Work::Command(t_ns) => {
+                if let View::Watch { black_box, .. } = &mut self.view {
+                    let all = black_box.command(t_ns);
+                    all.into_iter().for_each(|(target, pid)| ask(Ask::Look { pid, target, need: Need::Look }));
+                }
+            }
+            Work::Settings(read) => settle(&mut self.view, read),
+            Work::Present(t_ns, to) => {
+                if let View::Watch { black_box, dossiers, .. } = &self.view {
+                    let (recording, reloads) = (dossiers.tap.counts(), dossiers.reloads);
+                    let account = self.account(Vec::new());
+                    let present = Present { account, recording, reloads, ..black_box.present(t_ns) };
+                    ask(Ask::Programs(Box::new(present), to));
+                }
+            }
+            Work::Portrait(pid, t_ns, to) => {
+                if let View::Watch { black_box, .. } = &self.view {
+                    let _ = to.send(black_box.portrait(pid, t_ns));
+                }
+            }
             Work::Last => {}
-            Work::Finish { t_ns, programs } => {
-                self.finish(t_ns, programs)?;
+            Work::Finish { t_ns, programs, skipped_runs } => {
+                let account = Account { skipped_runs, ..self.account(programs) };
+                self.finish(t_ns, account)?;
                 return Ok(true);
             }
         }
@@ -165,6 +228,23 @@ impl<W: Write> Processing<W> {
                     remember(creators, event);
                 }
             }
+            View::Watch { black_box, sites, dossiers } => {
+                let (mut need, mut message) = (black_box.event(event), None);
+                match event {
+                    Event::Words(words) => ask(Ask::Words(words.clone())),
+                    Event::Walk(walk) => ask(Ask::Walk(walk.clone())),
+                    Event::Fatal(fatal) => {
+                        let said = said(sites, event, fatal);
+                        message.clone_from(&said.message);
+                        need = black_box.fatal(said);
+                    }
+                    _ => {}
+                }
+                dossiers.tap.event(event, message.as_deref());
+                if let (Some(need), Some(meta)) = (need, event.meta()) {
+                    ask(Ask::Look { pid: meta.tgid, target: meta.target, need });
+                }
+            }
             View::Trace { text, names, sites, families, seen } => {
                 let Some(meta) = event.meta() else { return Ok(()) };
                 if let Event::Task(task) = event
@@ -177,9 +257,10 @@ impl<W: Write> Processing<W> {
                     return Ok(());
                 }
                 *seen = true;
-                let frames = sites.as_mut().and_then(|sites| sites.frames(event));
+                let frames = sites.frames(event);
+                let message = if let Event::Fatal(fatal) = event { sites.message(fatal) } else { None };
                 let comm = names.get(&meta.target).map(String::as_str);
-                let line = TraceLine { event, comm, stack: frames.as_deref() };
+                let line = TraceLine { event, comm, stack: frames.as_deref(), message: message.as_deref() };
                 match self.format {
                     Format::Text => text.write(&mut self.out, &line)?,
                     Format::Json => json::write_trace(&mut self.out, &line)?,
@@ -189,41 +270,77 @@ impl<W: Write> Processing<W> {
         Ok(())
     }
 
-    fn news(&mut self, news: News) {
+    /// All that was to be told up to this time is told.
+    fn beat(&mut self, [since_ns, t_ns]: [u64; 2], ask: &mut impl FnMut(Ask)) -> io::Result<()> {
+        let account = self.account(Vec::new());
+        let View::Watch { black_box, dossiers, .. } = &mut self.view else { return Ok(()) };
+        dossiers.beat(&mut self.out, self.format, self.style, [since_ns, t_ns], black_box)?;
+        dossiers.tap.beat(t_ns, black_box, account, ask);
+        Ok(())
+    }
+
+    fn news(&mut self, news: News, ask: &mut impl FnMut(Ask)) -> io::Result<()> {
+        if let News::Beat { since_ns, t_ns } = news {
+            return self.beat([since_ns, t_ns], ask);
+        }
         match (news, &mut self.view) {
-            (News::Process(info), View::Stat { aggregator, creators, .. }) => {
-                if let Some(creators) = creators {
-                    creators.0.attach(info.pid);
-                }
-                aggregator.register(info);
-            }
-            (News::Process(info), View::Trace { names, sites, .. }) => {
-                if let Some(sites) = sites {
-                    sites.attach(info.pid);
-                }
-                if let Some(comm) = info.comm {
-                    names.insert(info.target, comm);
-                }
-            }
-            (News::NotMeant(target), View::Stat { aggregator, .. }) => aggregator.forget(target),
-            (News::NotMeant(target), View::Trace { names, .. }) => drop(names.remove(&target)),
-            (News::Sample(sample), View::Stat { aggregator, .. }) => aggregator.apply(&Event::Sample(sample)),
-            (News::Waterfall(target, fall), View::Stat { aggregator, .. }) => aggregator.divided(target, *fall),
-            (News::Sample(_) | News::Waterfall(..), View::Trace { .. }) => {}
             (News::Note(note), _) => {
                 log::warn!("{note}");
                 self.notes.push(note);
             }
+            (News::Pressure(event), view) => {
+                if let View::Watch { dossiers, .. } = view {
+                    dossiers.told(&event.told);
+                }
+                self.event(&Event::Pressure(event), ask)?;
+                if matches!(self.view, View::Trace { .. }) {
+                    self.out.flush()?;
+                }
+            }
+            (news, View::Watch { black_box, sites, dossiers }) => {
+                if let News::Process(info) = &news {
+                    sites.attach(info);
+                }
+                watched(black_box, &mut dossiers.tap, news);
+            }
+            (News::Process(info), View::Stat { aggregator, creators, .. }) => {
+                if let Some(creators) = creators {
+                    creators.0.attach(&info);
+                }
+                aggregator.register(info);
+            }
+            (News::Process(info), View::Trace { names, sites, .. }) => {
+                sites.attach(&info);
+                if let Some(comm) = info.comm {
+                    names.insert(info.target, comm);
+                }
+            }
+            (News::Where(target, cgroup), View::Stat { aggregator, .. }) => aggregator.is_in(target, cgroup),
+            (News::NotMeant(target), View::Stat { aggregator, .. }) => aggregator.forget(target),
+            (News::Gone(target), View::Stat { aggregator, .. }) => aggregator.gone(target),
+            (News::NotMeant(target), View::Trace { names, .. }) => drop(names.remove(&target)),
+            (News::Sample(sample), View::Stat { aggregator, .. }) => aggregator.apply(&Event::Sample(sample)),
+            (News::Waterfall(target, fall), View::Stat { aggregator, .. }) => aggregator.divided(target, *fall),
+            (News::Sample(_) | News::Waterfall(..) | News::Where(..) | News::Gone(_), View::Trace { .. }) => {}
+            // Only a black box is told of these.
+            (News::Point(..) | News::Closeup(_) | News::Workload(..) | News::Account(..), _) => {}
+            (
+                News::Words(..) | News::LastState(_) | News::AddressSpace(..) | News::KernelLine(_) | News::Beat { .. },
+                _,
+            ) => {}
         }
+        Ok(())
     }
 
-    fn account(&self, programs: Vec<ProgramAccount>) -> Account {
+    pub(super) fn account(&self, programs: Vec<ProgramAccount>) -> Account {
         Account {
             programs,
             received: self.counts.received.load(Relaxed),
             shed: self.counts.shed.load(Relaxed),
             decoded: self.decoded,
             decode_errors: self.decode_errors,
+            skipped_runs: None,
+            exported: if let View::Watch { dossiers, .. } = &self.view { dossiers.exported() } else { None },
         }
     }
 
@@ -238,8 +355,7 @@ impl<W: Write> Processing<W> {
         self.out.flush()
     }
 
-    fn finish(&mut self, t_ns: u64, programs: Vec<ProgramAccount>) -> io::Result<()> {
-        let account = self.account(programs);
+    fn finish(&mut self, t_ns: u64, account: Account) -> io::Result<()> {
         for violation in account.violations() {
             log::error!("loss account does not add up: {violation}");
         }
@@ -264,29 +380,20 @@ impl<W: Write> Processing<W> {
                 }
                 Format::Json => json::write_trace_account(&mut self.out, t_ns, &account)?,
             },
+            View::Watch { black_box, dossiers, .. } => {
+                for dossier in black_box.finish() {
+                    dossiers.write(&mut self.out, self.format, self.style, &dossier)?;
+                }
+                black_box.notes().iter().for_each(|note| log::warn!("{note}"));
+                dossiers.tap.finish(t_ns, black_box, &account)?;
+                dossiers.finish(&mut self.out, self.format, self.style, t_ns, &account)?;
+            }
         }
         self.out.flush()
     }
 }
 
-/// Who mapped what; a new program has none of the mappings of the one before.
-fn remember((sites, creators): &mut (Sites, Creators), event: &Event) {
-    match event {
-        Event::Map(map) => creators.apply(map, || sites.creator(map)),
-        Event::Task(task) if matches!(task.what, TaskWhat::Exec { .. } | TaskWhat::Exit { .. }) => {
-            creators.forget_all(task.meta.target);
-        }
-        _ => {}
-    }
-}
-
-fn name_creators(creators: &Creators, snapshot: &mut Snapshot) {
-    for process in &mut snapshot.processes {
-        if let [_, Some(end)] = &mut process.waterfalls {
-            creators.name(process.target, end);
-        }
-    }
-    if creators.left_out > 0 {
-        snapshot.notes.push(format!("{} mappings have no creator: there was no room for more", creators.left_out));
-    }
-}
+mod black_box;
+mod creators;
+#[cfg(test)]
+mod tests;

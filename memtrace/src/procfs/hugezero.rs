@@ -1,7 +1,7 @@
 //! The huge zero page: mapped where a huge page fits and memory was only read. Kernels without PAGEMAP_SCAN tell it from
 //! memory by the flags of its frames alone.
+use super::entries::entry;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 
 const FLAGS: &str = "/proc/kpageflags";
 const FLAG_BYTES: u64 = 8;
@@ -40,11 +40,7 @@ impl<'a> HugeZero<'a> {
         if let Some((_, is_zero)) = self.last.filter(|(last, _)| *last == first) {
             return is_zero;
         }
-        let is_zero = self.flags.is_some_and(|file| {
-            let mut flags = [0; FLAG_BYTES as usize];
-            let read = file.read_exact_at(&mut flags, first.saturating_mul(FLAG_BYTES));
-            read.is_ok() && u64::from_ne_bytes(flags) & ZERO_PAGE != 0
-        });
+        let is_zero = self.flags.and_then(|file| entry(file, first)).is_some_and(|flags| flags & ZERO_PAGE != 0);
         self.last = Some((first, is_zero));
         is_zero
     }
@@ -53,6 +49,7 @@ impl<'a> HugeZero<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt as _;
 
     #[test]
     fn only_a_huge_page_whose_frames_are_flagged_is_it() {

@@ -1,14 +1,23 @@
 //! Thin typed readers of /proc: one call, one file, sizes in bytes, times in ns. No cache, no policy.
 pub mod cgroup;
 pub mod clock;
+mod entries;
+pub mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+pub mod host;
 mod hugezero;
+pub mod own;
 pub mod pagemap;
 pub mod process;
+pub mod psi;
 mod scan;
 pub mod smaps;
 pub mod vmas;
 
+use std::fs::File;
 use std::io;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// memtrace's own executable, even when its file has been replaced.
@@ -29,6 +38,16 @@ pub enum ProcError {
     List(io::Error),
 }
 
+/// A file that the kernel makes up as it is read: it has no size to ask for, and few have more than this.
+const WHOLE_BYTES: usize = 4096;
+
+/// All of it in two reads, where the standard library feels its way from 32 bytes on.
+pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(WHOLE_BYTES);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// `ESRCH`: the task is there, its memory or the rest of it is not.
 const ESRCH: i32 = 3;
 
@@ -38,16 +57,25 @@ fn path(pid: u32, file: &str) -> PathBuf {
 
 fn error(pid: u32, file: &'static str, source: io::Error) -> ProcError {
     match source.kind() {
-        io::ErrorKind::NotFound => ProcError::Vanished { pid },
-        _ if source.raw_os_error() == Some(ESRCH) => ProcError::Vanished { pid },
+        _ if is_about_gone(pid, &source) => ProcError::Vanished { pid },
         io::ErrorKind::PermissionDenied => ProcError::Denied { pid, file },
         _ => ProcError::Read { pid, file, source },
     }
 }
 
+/// Whether the error says that the process has ended. Of one that ends just then the kernel also says that its links may
+/// not be followed.
+pub fn is_about_gone(pid: u32, error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::NotFound => true,
+        io::ErrorKind::PermissionDenied => !path(pid, "stat").exists(),
+        _ => error.raw_os_error() == Some(ESRCH),
+    }
+}
+
 /// A file of a process; bytes that are not UTF-8 (a comm may hold any) are replaced.
 fn text(pid: u32, file: &'static str) -> Result<String, ProcError> {
-    let bytes = std::fs::read(path(pid, file)).map_err(|e| error(pid, file, e))?;
+    let bytes = read_whole(&path(pid, file)).map_err(|e| error(pid, file, e))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -94,8 +122,9 @@ mod tests {
     #[test]
     fn errors_name_the_cause() {
         assert!(matches!(text(NOBODY, "status"), Err(ProcError::Vanished { pid: NOBODY })));
-        let denied = error(7, "exe", io::Error::from_raw_os_error(13));
-        assert!(matches!(denied, ProcError::Denied { pid: 7, file: "exe" }));
+        let denied = |pid| error(pid, "exe", io::Error::from_raw_os_error(13));
+        assert!(matches!(denied(std::process::id()), ProcError::Denied { file: "exe", .. }));
+        assert!(matches!(denied(NOBODY), ProcError::Vanished { pid: NOBODY }));
         assert!(matches!(error(7, "exe", io::Error::from_raw_os_error(ESRCH)), ProcError::Vanished { pid: 7 }));
     }
 

@@ -1,25 +1,21 @@
 //! Which pages of a process are resident: PAGEMAP_SCAN where the kernel has it (6.7), else `/proc/PID/pagemap` itself.
 //! Neither maps a page nor reads its content. The zero page is never counted: RSS does not count it either.
+use super::entries::{FRAME, PRESENT, SWAPPED, each_entry, entry};
 use super::hugezero::{self, HugeZero};
 use super::scan::{self, Region};
 use super::{ProcError, error, path};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Regions fetched at a time (96 KiB).
 const REGIONS: usize = 1 << 12;
-/// Entries of pagemap fetched at a time (256 KiB, 128 MiB of memory with pages of 4 KiB).
-const ENTRIES: usize = 1 << 15;
-const ENTRY_BYTES: usize = 8;
-/// An allocation of this size is always a new mapping (glibc: DEFAULT_MMAP_THRESHOLD_MAX is 32 MiB).
-const FRESH_BYTES: usize = 33 << 20;
-/// Bits of an entry, see Documentation/admin-guide/mm/pagemap.rst.
-const PRESENT: u64 = 1 << 63;
-const SWAPPED: u64 = 1 << 62;
-const FRAME: u64 = (1 << 55) - 1;
-
+/// Two whole pages of up to 64 KiB, wherever they begin.
+const UNWRITTEN_BYTES: usize = 3 << 16;
+/// Among the program's zeroed variables: too few for a huge page, which is why it is no allocation, which may lie beside
+/// another and be mapped by the huge zero page.
+static UNWRITTEN: [AtomicU8; UNWRITTEN_BYTES] = [const { AtomicU8::new(0) }; UNWRITTEN_BYTES];
 /// Pages in a row that are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -77,38 +73,28 @@ impl Pagemap {
     }
 
     fn entries(&self, range: &Range<u64>, on_run: &mut dyn FnMut(Run)) -> io::Result<()> {
-        let mut buffer = vec![0; ENTRIES * ENTRY_BYTES];
         let mut huge_zero = HugeZero::new(self.frame_flags.as_ref(), self.page_bytes);
         let mut open: Option<Run> = None;
-        let mut address = range.start;
-        while address < range.end {
-            let pages = ((range.end - address).div_ceil(self.page_bytes)).min(ENTRIES as u64) as usize;
-            let wanted = &mut buffer[..pages * ENTRY_BYTES];
-            let read = self.file.read_at(wanted, address / self.page_bytes * ENTRY_BYTES as u64)?;
-            if read < ENTRY_BYTES {
-                break;
-            }
-            for entry in wanted[..read].chunks_exact(ENTRY_BYTES) {
-                let entry = entry.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
-                let next = address.saturating_add(self.page_bytes);
-                match (self.state(address, entry, &mut huge_zero), &mut open) {
-                    (Some(state), Some(run)) if run.state == state => run.range.end = next,
-                    (state, open) => {
-                        let done = std::mem::replace(open, state.map(|state| Run { range: address..next, state }));
-                        done.into_iter().for_each(&mut *on_run);
-                    }
+        let pages = range.start / self.page_bytes..range.end.div_ceil(self.page_bytes);
+        each_entry(&self.file, pages, |page, entry| {
+            let address = page * self.page_bytes;
+            let next = address.saturating_add(self.page_bytes);
+            match (self.state(page, entry, &mut huge_zero), &mut open) {
+                (Some(state), Some(run)) if run.state == state => run.range.end = next,
+                (state, open) => {
+                    let done = std::mem::replace(open, state.map(|state| Run { range: address..next, state }));
+                    done.into_iter().for_each(&mut *on_run);
                 }
-                address = next;
             }
-        }
+        })?;
         open.into_iter().for_each(on_run);
         Ok(())
     }
 
-    fn state(&self, address: u64, entry: u64, huge_zero: &mut HugeZero<'_>) -> Option<PageState> {
+    fn state(&self, page: u64, entry: u64, huge_zero: &mut HugeZero<'_>) -> Option<PageState> {
         if entry & PRESENT != 0 {
             let frame = entry & FRAME;
-            let is_zero = self.zero_frame == Some(frame) || huge_zero.has(address / self.page_bytes, frame);
+            let is_zero = self.zero_frame == Some(frame) || huge_zero.has(page, frame);
             (!is_zero).then_some(PageState::Resident { huge: None })
         } else {
             (entry & SWAPPED != 0).then_some(PageState::Swapped)
@@ -147,19 +133,16 @@ fn regions(
 /// Two pages of our own that were only read share one frame: it is the zero page's.
 fn zero_frame() -> Option<u64> {
     let page = ::procfs::page_size();
-    let block = vec![0_u8; FRESH_BYTES];
-    let base = block.as_ptr() as u64;
+    let base = UNWRITTEN.as_ptr() as u64;
     let file = File::open(path(std::process::id(), "pagemap")).ok()?;
-    let frame_at = |offset: usize| {
-        std::hint::black_box(*block.get(offset)?);
-        let mut entry = [0; ENTRY_BYTES];
-        file.read_exact_at(&mut entry, base.checked_add(offset as u64)? / page * ENTRY_BYTES as u64).ok()?;
-        let entry = u64::from_ne_bytes(entry);
+    let frame_at = |address: u64| {
+        std::hint::black_box(UNWRITTEN.get(address.checked_sub(base)? as usize)?.load(Ordering::Relaxed));
+        let entry = entry(&file, address / page)?;
         (entry & PRESENT != 0 && entry & FRAME != 0).then_some(entry & FRAME)
     };
-    // At the end, where no huge page fits.
-    let end = block.len().checked_sub(2 * page as usize)?;
-    let (first, second) = (frame_at(end)?, frame_at(end + page as usize)?);
+    // Whole pages: what lies before and behind may have been written.
+    let start = base.checked_next_multiple_of(page)?;
+    let (first, second) = (frame_at(start)?, frame_at(start.checked_add(page)?)?);
     (first == second).then_some(first)
 }
 
@@ -168,28 +151,31 @@ mod tests {
     use super::*;
 
     const PAGES: usize = 64;
+    /// Among the zeroed variables, as `UNWRITTEN` and for the same reason.
+    static WRITTEN: [AtomicU8; (PAGES + 6) * 4096] = [const { AtomicU8::new(0) }; (PAGES + 6) * 4096];
     /// Two buffers of ours, and part of a third.
     const PAGES_OF_RUNS: u64 = 2 * REGIONS as u64 + 700;
 
     /// Runs over own memory of which some pages were written, some only read, some neither.
     fn resident(by_scan: bool) -> Option<u64> {
         let page = ::procfs::page_size() as usize;
-        let mut block = vec![0_u8; FRESH_BYTES];
-        let first = FRESH_BYTES - (PAGES + 6) * page - block.as_ptr() as usize % page;
+        let first = WRITTEN.as_ptr() as usize;
+        let first = first.next_multiple_of(page) - first;
         for at in (0..PAGES).step_by(2) {
-            block[first + at * page] = 1;
+            WRITTEN[first + at * page].store(1, Ordering::Relaxed);
         }
-        std::hint::black_box(block[first + PAGES * page]);
+        std::hint::black_box(WRITTEN[first + PAGES * page].load(Ordering::Relaxed));
         let mut pagemap = Pagemap::open(std::process::id()).unwrap();
         if by_scan && !pagemap.by_scan {
             return None;
         }
         pagemap.zero_frame = zero_frame();
+        pagemap.frame_flags = hugezero::flags();
         pagemap.by_scan = by_scan;
         if !pagemap.tells_zero() {
             return None;
         }
-        let start = (block.as_ptr() as usize + first) as u64;
+        let start = (WRITTEN.as_ptr() as usize + first) as u64;
         let mut bytes = 0;
         let mut last = start;
         let range = start..start + ((PAGES + 4) * page) as u64;
@@ -201,7 +187,6 @@ mod tests {
                 bytes += run.range.end - run.range.start;
             })
             .unwrap();
-        std::hint::black_box(&mut block);
         Some(bytes / page as u64)
     }
 

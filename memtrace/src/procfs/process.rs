@@ -7,6 +7,15 @@ use std::path::PathBuf;
 const PF_KTHREAD: u64 = 0x0020_0000;
 const NS_PER_S: u64 = 1_000_000_000;
 
+/// Not yet immune.
+const LAST_TO_GO: &str = "-999";
+
+/// Has the OOM killer choose others than this process, which is to tell of them; not its children so far. Takes
+/// CAP_SYS_RESOURCE.
+pub fn spare_from_oom() -> std::io::Result<()> {
+    std::fs::write("/proc/self/oom_score_adj", LAST_TO_GO)
+}
+
 /// Who a process is, from `/proc/PID/stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -19,24 +28,38 @@ pub struct Stat {
     /// Where the program's stack began: random, so another after each exec. 0: not shown to this user, or none.
     start_stack: u64,
     pub is_kernel_thread: bool,
+    /// Page faults handled, minor and major, of all its threads: those of the kernel's own touches too (mm_account_fault).
+    pub faults: u64,
+    threads: u64,
+    /// Of all its threads, the ended ones too: user and system.
+    pub cpu_ns: u64,
+    /// Size of its address space.
+    pub virtual_bytes: u64,
 }
 
 impl Stat {
     /// `ticks_per_second`: sysconf `_SC_CLK_TCK`.
-    fn parse(text: &str, ticks_per_second: u64) -> Option<Stat> {
+    pub(super) fn parse(text: &str, ticks_per_second: u64) -> Option<Stat> {
         // The comm may hold spaces and parentheses: it ends at the last one.
         let (head, tail) = text.rsplit_once(')')?;
         let comm = head.split_once('(')?.1.to_owned();
         let fields: Vec<&str> = tail.split_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-        let ticks = u128::from(number(22)?) * u128::from(NS_PER_S) / u128::from(ticks_per_second.max(1));
+        let ns = |ticks: u64| {
+            let ns = u128::from(ticks) * u128::from(NS_PER_S) / u128::from(ticks_per_second.max(1));
+            u64::try_from(ns).ok()
+        };
         Some(Stat {
             comm,
             state: fields.first()?.chars().next()?,
             parent: u32::try_from(number(4)?).ok()?,
-            start_boottime_ns: u64::try_from(ticks).ok()?,
+            start_boottime_ns: ns(number(22)?)?,
             start_stack: number(28).unwrap_or(0),
             is_kernel_thread: number(9)? & PF_KTHREAD != 0,
+            faults: number(10)?.checked_add(number(12)?)?,
+            threads: number(20)?,
+            cpu_ns: ns(number(14)?.checked_add(number(15)?)?)?,
+            virtual_bytes: number(23)?,
         })
     }
 
@@ -47,11 +70,28 @@ impl Stat {
 }
 
 impl Stat {
+    /// The process that was started then, if that is known, and a thread of it still runs: its parent may not have asked yet
+    /// how it ended.
+    pub fn is_alive_since(&self, start_boottime_ns: Option<u64>) -> bool {
+        // The first thread may end before the others.
+        let is_dead = matches!(self.state, 'Z' | 'X') && self.threads <= 1;
+        !is_dead && start_boottime_ns.is_none_or(|start_ns| self.started_at(start_ns))
+    }
+
     /// Is this the process that the kernel side dates `start_boottime_ns` exactly? /proc shows whole ticks. Outside a time
     /// namespace.
     pub fn started_at(&self, start_boottime_ns: u64) -> bool {
         let tick_ns = NS_PER_S / ::procfs::ticks_per_second().max(1);
         start_boottime_ns / tick_ns * tick_ns == self.start_boottime_ns
+    }
+}
+
+/// RLIMIT_AS; `None`: there is none, or it is not known.
+pub fn address_space_limit_bytes(pid: u32) -> Option<u64> {
+    let limits = ::procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?.limits().ok()?;
+    match limits.max_address_space.soft_limit {
+        ::procfs::process::LimitValue::Value(bytes) => Some(bytes),
+        ::procfs::process::LimitValue::Unlimited => None,
     }
 }
 
@@ -81,19 +121,22 @@ pub struct Status {
     /// VmHWM: the highest RSS of its life.
     pub rss_peak_bytes: Option<u64>,
     pub swap_bytes: Option<u64>,
+    /// VmPTE: its page tables.
+    pub page_tables_bytes: Option<u64>,
     pub threads: u32,
     /// Effective user id.
     pub euid: u32,
 }
 
 impl Status {
-    fn parse(text: &str) -> Option<Status> {
+    pub(super) fn parse(text: &str) -> Option<Status> {
         Some(Status {
             rss_anon_bytes: kib_line(text, "RssAnon"),
             rss_file_bytes: kib_line(text, "RssFile"),
             rss_shmem_bytes: kib_line(text, "RssShmem"),
             rss_peak_bytes: kib_line(text, "VmHWM"),
             swap_bytes: kib_line(text, "VmSwap"),
+            page_tables_bytes: kib_line(text, "VmPTE"),
             threads: line(text, "Threads")?.parse().ok()?,
             euid: line(text, "Uid")?.split_whitespace().nth(1)?.parse().ok()?,
         })
@@ -106,7 +149,7 @@ impl Status {
     /// VmRSS: anonymous + file + shmem. Up to 6.1 the kernel shows it without what each thread has not yet added (under
     /// 64 pages each).
     pub fn rss_bytes(&self) -> Option<u64> {
-        Some(self.rss_anon_bytes? + self.rss_file_bytes? + self.rss_shmem_bytes?)
+        self.rss_anon_bytes?.checked_add(self.rss_file_bytes?)?.checked_add(self.rss_shmem_bytes?)
     }
 }
 
@@ -131,13 +174,13 @@ mod tests {
     use super::super::tests::NOBODY;
     use super::*;
 
-    const STAT: &str = "77 (a) b (c)) S 1 77 77 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 5 0 12345 1 2 3\n";
+    const STAT: &str = "77 (a) b (c)) S 1 77 77 0 -1 4194560 100 0 7 0 1 2 0 0 20 0 5 0 12345 1 2 3\n";
 
     #[test]
     fn stat_survives_any_comm() {
         let stat = Stat::parse(STAT, 100).unwrap();
         assert_eq!(stat.comm, "a) b (c)");
-        assert_eq!((stat.state, stat.parent, stat.is_kernel_thread), ('S', 1, false));
+        assert_eq!((stat.state, stat.parent, stat.is_kernel_thread, stat.faults), ('S', 1, false, 107));
         assert_eq!(stat.start_boottime_ns, 123_450_000_000);
         assert!(stat.started_at(123_459_999_999) && !stat.started_at(123_460_000_000));
         let kernel = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0 0\n";

@@ -21,7 +21,7 @@ pub struct Rollup {
 
 impl Rollup {
     /// Lines a kernel does not print count as 0; without `Rss` it is no rollup.
-    fn parse(text: &str) -> Option<Rollup> {
+    pub(super) fn parse(text: &str) -> Option<Rollup> {
         let of = |key| kib_line(text, key).unwrap_or(0);
         Some(Rollup {
             rss_bytes: kib_line(text, "Rss")?,

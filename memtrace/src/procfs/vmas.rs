@@ -175,7 +175,7 @@ impl Smaps {
         }
     }
 
-    fn parse(mut text: impl BufRead, vmas_max: usize) -> io::Result<Smaps> {
+    pub(crate) fn parse(mut text: impl BufRead, vmas_max: usize) -> io::Result<Smaps> {
         let mut smaps = Smaps::default();
         let mut current: Option<Vma> = None;
         let mut line = Vec::new();

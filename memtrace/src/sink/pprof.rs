@@ -10,6 +10,8 @@ use std::io::{self, ErrorKind, Read, Write};
 
 /// A larger profile is not read.
 const PROFILE_MAX_BYTES: u64 = 256 << 20;
+/// Bytes that each byte of a profile may become: stacks repeat their frames and frames their names.
+const EXPANSION_MAX: usize = 256;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 #[derive(Clone, PartialEq, Message)]
@@ -222,61 +224,98 @@ pub fn read_pprof(from: impl Read) -> io::Result<Profile> {
         bytes = packed;
     }
     let proto = Proto::decode(bytes.as_slice()).map_err(|_| not_a_profile())?;
-    profile_of(&proto).ok_or_else(not_a_profile)
+    let left = bytes.len().saturating_mul(EXPANSION_MAX);
+    Reader { strings: &proto.string_table, left }.profile(&proto).ok_or_else(not_a_profile)
 }
 
 fn not_a_profile() -> io::Error {
     io::Error::new(ErrorKind::InvalidData, "not a profile in pprof's format")
 }
 
-fn profile_of(proto: &Proto) -> Option<Profile> {
-    let string = |index: i64| proto.string_table.get(usize::try_from(index).ok()?).cloned();
-    let value_type = |of: &ProtoType| Some(ValueType { name: string(of.name)?, unit: string(of.unit)? });
-    let types: Vec<ValueType> = proto.sample_type.iter().map(value_type).collect::<Option<_>>()?;
-    if types.is_empty() {
-        return None;
-    }
-    let functions: HashMap<u64, &ProtoFunction> =
-        proto.function.iter().map(|function| (function.id, function)).collect();
-    let mut frames: HashMap<u64, Vec<Frame>> = HashMap::new();
-    for location in &proto.location {
-        let mut of = Vec::new();
-        for line in &location.line {
-            let function = functions.get(&line.function_id)?;
-            of.push(Frame {
-                address: location.address,
-                function: string(function.name),
-                file: string(function.filename).filter(|file| !file.is_empty()),
-                line: u32::try_from(line.line).ok().filter(|line| *line != 0),
-            });
-        }
-        if of.is_empty() {
-            of.push(Frame { address: location.address, ..Frame::default() });
-        }
-        frames.insert(location.id, of);
-    }
-    let mut samples = Vec::new();
-    for sample in &proto.sample {
-        if sample.value.len() != types.len() {
+/// Counts what the profile grows to in memory.
+struct Reader<'a> {
+    strings: &'a [String],
+    left: usize,
+}
+
+impl Reader<'_> {
+    fn profile(mut self, proto: &Proto) -> Option<Profile> {
+        let types: Vec<ValueType> = proto.sample_type.iter().map(|of| self.value_type(of)).collect::<Option<_>>()?;
+        if types.is_empty() {
             return None;
         }
-        let mut read = Sample { values: sample.value.clone(), ..Sample::default() };
-        for id in &sample.location_id {
-            read.stack.extend(frames.get(id)?.iter().cloned());
-        }
-        for label in &sample.label {
-            let key = string(label.key)?;
-            if label.text != 0 {
-                read.labels.insert(key, string(label.text)?);
-            } else {
-                read.numbers.insert(key, (label.number, string(label.unit)?));
+        let frames = self.frames(proto)?;
+        let mut samples = Vec::new();
+        for sample in &proto.sample {
+            if sample.value.len() != types.len() {
+                return None;
             }
+            let mut read = Sample { values: sample.value.clone(), ..Sample::default() };
+            for id in &sample.location_id {
+                let of = frames.get(id)?;
+                self.spend(of.iter().map(frame_bytes).sum())?;
+                read.stack.extend(of.iter().cloned());
+            }
+            for label in &sample.label {
+                let key = self.string(label.key)?;
+                if label.text != 0 {
+                    read.labels.insert(key, self.string(label.text)?);
+                } else {
+                    read.numbers.insert(key, (label.number, self.string(label.unit)?));
+                }
+            }
+            samples.push(read);
         }
-        samples.push(read);
+        let shown = self.string(proto.default_sample_type);
+        let shown = types.iter().position(|of| shown.as_ref() == Some(&of.name));
+        let period = proto.period_type.as_ref().and_then(|of| self.value_type(of)).map(|of| (of, proto.period));
+        Some(Profile { shown: shown.unwrap_or(types.len() - 1), types, period, samples })
     }
-    let shown = types.iter().position(|of| string(proto.default_sample_type).as_ref() == Some(&of.name));
-    let period = proto.period_type.as_ref().and_then(value_type).map(|of| (of, proto.period));
-    Some(Profile { shown: shown.unwrap_or(types.len() - 1), types, period, samples })
+
+    /// Of each location, innermost call first.
+    fn frames(&mut self, proto: &Proto) -> Option<HashMap<u64, Vec<Frame>>> {
+        let functions: HashMap<u64, &ProtoFunction> =
+            proto.function.iter().map(|function| (function.id, function)).collect();
+        let mut frames = HashMap::new();
+        for location in &proto.location {
+            let mut of = Vec::new();
+            for line in &location.line {
+                let function = functions.get(&line.function_id)?;
+                of.push(Frame {
+                    address: location.address,
+                    function: self.string(function.name),
+                    file: self.string(function.filename).filter(|file| !file.is_empty()),
+                    line: u32::try_from(line.line).ok().filter(|line| *line != 0),
+                });
+            }
+            if of.is_empty() {
+                of.push(Frame { address: location.address, ..Frame::default() });
+            }
+            self.spend(of.len().saturating_mul(size_of::<Frame>()))?;
+            frames.insert(location.id, of);
+        }
+        Some(frames)
+    }
+
+    fn value_type(&mut self, of: &ProtoType) -> Option<ValueType> {
+        Some(ValueType { name: self.string(of.name)?, unit: self.string(of.unit)? })
+    }
+
+    fn string(&mut self, index: i64) -> Option<String> {
+        let text = self.strings.get(usize::try_from(index).ok()?)?;
+        self.spend(text.len())?;
+        Some(text.clone())
+    }
+
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        self.left = self.left.checked_sub(bytes)?;
+        Some(())
+    }
+}
+
+fn frame_bytes(frame: &Frame) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    size_of::<Frame>() + text(&frame.function) + text(&frame.file)
 }
 
 #[cfg(test)]
@@ -334,6 +373,10 @@ mod tests {
         assert!(read_pprof(&b"main.f 7\n"[..]).is_err());
         let mut proto = Writer::new().proto(&profile(), "/bin/x", 12);
         proto.sample[0].location_id = vec![99];
+        assert!(read_pprof(proto.encode_to_vec().as_slice()).is_err());
+        // Many small references to much.
+        proto.sample[0].location_id = vec![1; 1000];
+        proto.location[0].line = vec![proto.location[0].line[0]; 1000];
         assert!(read_pprof(proto.encode_to_vec().as_slice()).is_err());
     }
 }

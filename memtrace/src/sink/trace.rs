@@ -17,6 +17,8 @@ pub struct TraceLine<'a> {
     pub comm: Option<&'a str>,
     /// Innermost first; `None`: no stack was asked for or none could be taken.
     pub stack: Option<&'a [Frame]>,
+    /// What a Go runtime says as it ends its process; `None`: none does, or it says nothing that can be read.
+    pub message: Option<&'a str>,
 }
 
 /// The words an event is called by; `None` for samples.
@@ -50,6 +52,10 @@ pub(super) fn family_and_op(event: &Event) -> Option<(&'static str, &'static str
                 TaskWhat::Kill { .. } => "kill",
             },
         ),
-        Event::Sample(_) => return None,
+        Event::Words(_) => ("oom", "last_words"),
+        Event::Fatal(_) => ("task", "fatal"),
+        Event::Pressure(e) => ("pressure", e.told.what.name()),
+        // Only a black box asks for walks.
+        Event::Walk(_) | Event::Sample(_) => return None,
     })
 }

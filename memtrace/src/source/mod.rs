@@ -1,2 +1,4 @@
 //! Where records come from.
+pub mod kmsg;
+pub mod pressure;
 pub mod ring;

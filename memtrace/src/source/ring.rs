@@ -36,41 +36,30 @@ pub struct DrainCounts {
     pub shed: AtomicU64,
 }
 
-pub struct Drain {
-    rings: Rings,
+/// Records on their way into a batch.
+pub(crate) struct Hopper {
     counts: Arc<DrainCounts>,
     open: BytesMut,
     records: u64,
 }
 
-impl Drain {
-    pub fn new(rings: Rings, counts: Arc<DrainCounts>) -> Self {
-        Self { rings, counts, open: BytesMut::new(), records: 0 }
+impl Hopper {
+    pub(crate) fn new(counts: Arc<DrainCounts>) -> Self {
+        Self { counts, open: BytesMut::new(), records: 0 }
     }
 
-    /// Empties both rings, urgent records first; `send` says whether it took the batch.
-    pub fn drain(&mut self, mut send: impl FnMut(Batch) -> bool) {
+    /// `send` says whether it took the batch.
+    pub(crate) fn put(&mut self, record: &[u8], send: &mut impl FnMut(Batch) -> bool) {
         // The record lengths are at most a few hundred bytes: they fit u32.
-        for urgent in [true, false] {
-            loop {
-                let ring = if urgent { &mut self.rings.urgent } else { &mut self.rings.events };
-                let Some(record) = ring.next() else { break };
-                self.open.put_u32_ne(record.len() as u32);
-                self.open.put_slice(&record);
-                self.records += 1;
-                drop(record);
-                if self.open.len() >= BATCH_BYTES {
-                    self.hand_on(&mut send);
-                }
-            }
-        }
-        self.hand_on(&mut send);
-        if let Some(log) = &mut self.rings.log {
-            log.flush();
+        self.open.put_u32_ne(record.len() as u32);
+        self.open.put_slice(record);
+        self.records += 1;
+        if self.open.len() >= BATCH_BYTES {
+            self.hand_on(send);
         }
     }
 
-    fn hand_on(&mut self, send: &mut impl FnMut(Batch) -> bool) {
+    pub(crate) fn hand_on(&mut self, send: &mut impl FnMut(Batch) -> bool) {
         if self.records == 0 {
             return;
         }
@@ -79,6 +68,33 @@ impl Drain {
         if !send(Batch { bytes: self.open.split().freeze(), records }) {
             self.counts.shed.fetch_add(records, Relaxed);
         }
+    }
+}
+
+pub struct Drain {
+    rings: Rings,
+    hopper: Hopper,
+}
+
+impl Drain {
+    pub fn new(rings: Rings, counts: Arc<DrainCounts>) -> Self {
+        Self { rings, hopper: Hopper::new(counts) }
+    }
+
+    /// Empties both rings, urgent records first; `send` says whether it took the batch. False: there was nothing.
+    pub fn drain(&mut self, mut send: impl FnMut(Batch) -> bool) -> bool {
+        let before = self.hopper.counts.received.load(Relaxed);
+        for urgent in [true, false] {
+            let ring = if urgent { &mut self.rings.urgent } else { &mut self.rings.events };
+            while let Some(record) = ring.next() {
+                self.hopper.put(&record, &mut send);
+            }
+        }
+        self.hopper.hand_on(&mut send);
+        if let Some(log) = &mut self.rings.log {
+            log.flush();
+        }
+        self.hopper.counts.received.load(Relaxed) != before
     }
 
     /// Readable when the kernel side forces a wakeup: the events ring past its threshold, the urgent ring always.

@@ -1,30 +1,10 @@
 //! A ring of one page and a flood: much is lost, and every event of it is accounted for.
 use crate::pages;
-use memtrace_tests::{Memtrace, PAGE, Pages, Processes as _, assert_account, wait_until};
-
-const CALLS: u64 = 100_000;
-
-fn flood(pages: &mut Pages) {
-    pages.all(&["mmap 0p 16p"]);
-    let half = CALLS / 2;
-    pages.ok(&format!("par repeat {half} madvise 0p 1p willneed | repeat {half} madvise 8p 1p willneed"));
-}
+use memtrace_tests::{FLOOD_CALLS, Memtrace, PAGE, assert_account, flood, flood_accounted_for, wait_until};
 
 #[test]
 fn a_flood_through_a_ring_of_one_page_is_accounted_for_to_the_last_call() {
-    let mut pages = pages(&["--threads", "2"]);
-    let memtrace = Memtrace::attach(pages.pid(), &["--ring-bytes", "4096"]);
-    flood(&mut pages);
-    // `summary` asserts the identities.
-    let summary = memtrace.interrupt().summary();
-    let account = &summary["account"];
-    let count = |field: &str| account[field].as_u64().expect("a count");
-    assert!(count("ring_full") > 0, "{account}");
-    assert_eq!((count("read_failed"), count("shed"), count("decode_errors")), (0, 0, 0), "{account}");
-    // Every call is either in the ledger or in the loss account: nothing else could have been lost.
-    let seen = summary.process(pages.pid())["advise"]["willneed"]["calls"].as_u64().expect("calls");
-    assert_eq!(seen + count("ring_full"), CALLS, "{account:#}");
-    assert_eq!(count("lost"), count("ring_full"), "{account}");
+    flood_accounted_for(pages(&["--threads", "2"]));
 }
 
 #[test]
@@ -63,12 +43,12 @@ fn trace_says_what_it_could_not_keep_up_with() {
     assert!(ring_full > 0, "{last}");
     let told =
         events.iter().filter(|event| event["length_bytes"] == PAGE && event["family"] == "advise").count() as u64;
-    assert_eq!(told + ring_full, CALLS, "{last}");
+    assert_eq!(told + ring_full, FLOOD_CALLS, "{last}");
 }
 
 #[test]
 fn the_default_ring_loses_nothing_of_the_same_flood() {
     let mut pages = pages(&["--threads", "2"]);
     let process = crate::ledger_of(&mut pages, &[], flood);
-    assert_eq!(process["advise"]["willneed"]["calls"], CALLS);
+    assert_eq!(process["advise"]["willneed"]["calls"], FLOOD_CALLS);
 }

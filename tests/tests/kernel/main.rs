@@ -5,9 +5,11 @@ mod ledger;
 mod lifecycle;
 mod loss;
 mod oom;
+mod random;
 mod refault;
 mod signal;
 mod target;
+mod words;
 
 use memtrace_tests::{Memtrace, Pages, Processes as _};
 use serde_json::Value;

@@ -1,12 +1,19 @@
 //! A memory cgroup at its limit: stalls in reclaim, and the end by the OOM killer.
 use crate::pages;
-use memtrace_tests::{LIMIT, MemoryCgroup, Memtrace, PAGE, Processes as _, assert_json, killed_at_limit};
+use memtrace_tests::{
+    LIMIT, MemoryCgroup, Memtrace, PAGE, Processes as _, assert_json, killed_at_limit, pressure_is_told,
+};
 use serde_json::json;
 
 #[test]
 fn an_oom_kill_is_told_with_its_stalls() {
     let process = killed_at_limit(pages(&[]));
     assert!(process["reclaim_stall_ns"].as_u64() > Some(0), "{process:#}");
+}
+
+#[test]
+fn what_a_cgroup_and_the_host_tell_is_told_with_the_go_counters_of_that_instant() {
+    pressure_is_told(pages(&[]));
 }
 
 #[test]

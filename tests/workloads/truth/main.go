@@ -7,6 +7,7 @@
 //	freeosmemory    debug.FreeOSMemory
 //	map MB          MB MiB of anonymous memory beside the heap, every page written
 //	touch MB        drop everything kept, then alloc MB
+//	fill            write 1 GiB beside the heap, to be killed at a limit before its end
 //	memstats        runtime.ReadMemStats and smaps_rollup
 //	exit CODE       exit with CODE
 package main
@@ -22,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 )
 
 const mib = 1 << 20
@@ -56,6 +58,22 @@ func mapped(megabytes int) error {
 		memory[i] = 1
 	}
 	return err
+}
+
+// fill makes the calls itself: syscall.Mmap notes every mapping in the heap. A machine may refuse all of it at once.
+func fill() {
+	const access, flags = syscall.PROT_READ | syscall.PROT_WRITE, syscall.MAP_PRIVATE | syscall.MAP_ANON
+	const piece = 64 * mib
+	for filled := 0; filled < 1<<30; filled += piece {
+		start, _, failed := syscall.Syscall6(syscall.SYS_MMAP, 0, piece, access, flags, ^uintptr(0), 0)
+		if failed != 0 {
+			os.Exit(1)
+		}
+		memory := unsafe.Slice(*(**byte)(unsafe.Pointer(&start)), piece)
+		for i := 0; i < len(memory); i += 4096 {
+			memory[i] = 1
+		}
+	}
 }
 
 // These are allocated once: between ReadMemStats and the end of its answer nothing may move the heap, so
@@ -168,7 +186,7 @@ func main() {
 	_ = out.Encode(map[string]any{"ready": true, "pid": os.Getpid(), "go_version": runtime.Version()})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		// These two allocate nothing, not even for the line and the answer: the heap they leave is the heap they tell.
+		// These allocate nothing, not even for the line and the answer: the heap they leave is the heap they tell.
 		switch string(lines.Bytes()) {
 		case "memstats":
 			memstats()
@@ -176,6 +194,9 @@ func main() {
 		case "freeosmemory":
 			debug.FreeOSMemory()
 			_, _ = os.Stdout.Write(freed)
+			continue
+		case "fill":
+			fill()
 			continue
 		}
 		fields := strings.Fields(lines.Text())

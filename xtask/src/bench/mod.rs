@@ -2,6 +2,7 @@
 
 mod goruntime;
 mod load;
+mod patterns;
 mod probes;
 mod report;
 mod ring;
@@ -32,12 +33,15 @@ enum What {
     Probes(probes::Args),
     /// What reading a Go runtime costs, and the process that is read (about 6 minutes)
     Goruntime(goruntime::Args),
+    /// How many verdicts on programs that run out of memory in known ways are right (about 3 minutes)
+    Patterns,
 }
 
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Probes(args) => probes::main(args),
         What::Goruntime(args) => goruntime::main(args),
+        What::Patterns => patterns::main(),
     }
 }
 

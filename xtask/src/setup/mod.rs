@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Error, Result, anyhow, bail};
 
 use crate::progress::human;
+use crate::vm;
 
 mod golang;
 mod linker;
@@ -48,7 +49,13 @@ const NEEDS: &[Need] = &[
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     match &args.debian_rust_src_into {
         Some(dir) => rust_src::from_debian(dir)?,
-        None => ensure()?,
+        None => {
+            ensure()?;
+            // Building and tracing do without it.
+            if let Err(why) = vm::provide() {
+                eprintln!("setup: no virtual machines for the suites vm and vm-aarch64: {why:#}");
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,17 +9,18 @@ use super::kernels::Kernel;
 use crate::debian::{self, Wanted};
 use crate::paths;
 
-/// The kernel's image, at `target/vm/vmlinuz-<series>`, unless it is there.
+/// The kernel's image, at `target/vm/vmlinuz-<arch>-<series>`, unless it is there.
 pub(super) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
-    let place = paths::vm().join(format!("vmlinuz-{}", kernel.series));
+    let place = paths::vm().join(format!("vmlinuz-{}", kernel.name()));
     let wanted = Wanted {
-        name: &format!("kernel {}", kernel.series),
+        name: &format!("kernel {}", kernel.name()),
         package: &kernel.package,
         pool_path: &kernel.pool_path(),
         sha256: &kernel.sha256,
         place: &place,
     };
-    wanted.provide(|| debian::newest(&kernel.suite, |package| kernel.is_of_series(package)), image_in)?;
+    let other = || debian::newest(&kernel.suite, kernel.arch.short_name(), |package| kernel.is_of_series(package));
+    wanted.provide(other, image_in)?;
     Ok(place)
 }
 

@@ -13,6 +13,7 @@ const MARKERS: &[&str] =
 const KERNEL: &str = "### kernel ";
 const OK: &str = "### ok ";
 const FAILED: &str = "### failed ";
+const NOTE: &str = "### note ";
 const END: &str = "### end";
 
 /// What became of one machine.
@@ -23,6 +24,8 @@ pub(super) struct Report {
     pub(super) kernel: String,
     /// By test; `Err` has the reason.
     verdicts: BTreeMap<String, Result<(), String>>,
+    /// What there is to say of the kernel.
+    pub(super) notes: Vec<String>,
     /// What kept it from saying all.
     pub(super) trouble: Option<String>,
     pub(super) took: Duration,
@@ -31,10 +34,13 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn read(name: &str, said: &str) -> Self {
         let mut verdicts = BTreeMap::new();
+        let mut notes: Vec<String> = Vec::new();
         for line in said.lines().map(str::trim) {
             if let Some(test) = line.strip_prefix(OK) {
                 // A test that has failed once has failed.
                 verdicts.entry(test.to_owned()).or_insert(Ok(()));
+            } else if let Some(note) = line.strip_prefix(NOTE) {
+                notes.push(note.to_owned());
             } else if let Some((test, why)) = line.strip_prefix(FAILED).and_then(|rest| rest.split_once(": ")) {
                 verdicts.insert(test.to_owned(), Err(why.to_owned()));
             }
@@ -42,7 +48,16 @@ impl Report {
         let ended = said.lines().any(|line| line.trim() == END);
         let trouble = hung(said).or_else(|| (!ended).then(|| "it ended before its tests did".to_owned()));
         let kernel = said.lines().find_map(|line| line.trim().strip_prefix(KERNEL)).unwrap_or_default().to_owned();
-        Self { name: name.to_owned(), kernel, verdicts, trouble, took: Duration::ZERO }
+        Self { name: name.to_owned(), kernel, verdicts, notes, trouble, took: Duration::ZERO }
+    }
+
+    /// With what another boot of the same kernel said.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.verdicts.extend(other.verdicts);
+        self.notes.extend(other.notes);
+        self.trouble = self.trouble.or(other.trouble);
+        self.took += other.took;
+        self
     }
 
     /// How many of these tests have passed and failed; no verdict is a failure, and so is trouble after the last one.
@@ -50,6 +65,11 @@ impl Report {
         let passed = tests.iter().filter(|test| self.verdicts.get(*test) == Some(&Ok(()))).count();
         let failed = (tests.len() - passed).max(usize::from(self.trouble.is_some()));
         Count { passed: passed as u64, failed: failed as u64 }
+    }
+
+    /// The last part of its name.
+    fn series(&self) -> &str {
+        self.name.rsplit('-').next().unwrap_or_default()
     }
 
     pub(super) fn word(&self, test: &str) -> &'static str {
@@ -72,7 +92,7 @@ pub(super) fn table(tests: &[String], reports: &[Report]) -> String {
     let width = tests.iter().map(String::len).max().unwrap_or_default();
     let mut text = format!("\n{:<width$}", "test");
     for report in reports {
-        let _ = write!(text, "  {:<8}", report.name.trim_start_matches("vm-"));
+        let _ = write!(text, "  {:<8}", report.series());
     }
     for test in tests {
         let _ = write!(text, "\n{test:<width$}");

@@ -58,52 +58,6 @@ fn hostile_advice_values_cannot_grow_a_process() {
 }
 
 #[test]
-fn order_across_processes_and_batches_does_not_matter() {
-    let mut state = 0x2545_F491_4F6C_DD1D_u64;
-    let mut next = move |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
-    let streams: Vec<Vec<Event>> = (1..=8)
-        .map(|target| {
-            let mut events = Vec::new();
-            for t in 0..100 {
-                let pages = next(50);
-                let c = Call { duration_ns: next(1 << 20), rss_after_bytes: Some(next(1 << 30)), ..call(pages, pages) };
-                events.push(match next(3) {
-                    0 => map(target, t, MapOp::Munmap, c),
-                    1 => advise(target, t, advice::DONTNEED, c),
-                    _ => advise(target, t, advice::FREE, c),
-                });
-            }
-            events
-        })
-        .collect();
-    let expected = apply_all(&streams.concat()).finish(1000, Account::default());
-    for _ in 0..20 {
-        let mut queues: Vec<_> = streams.iter().map(|s| s.iter()).collect();
-        let mut mixed = Vec::new();
-        while !queues.is_empty() {
-            let at = next(queues.len() as u64) as usize;
-            match queues[at].next() {
-                Some(event) => mixed.push(event.clone()),
-                None => drop(queues.swap_remove(at)),
-            }
-        }
-        let mut a = apply_all(&[]);
-        for event in &mixed {
-            a.apply(event);
-            if next(50) == 0 {
-                a.tick(next(1000), Account::default());
-            }
-        }
-        assert_eq!(a.finish(1000, Account::default()), expected);
-    }
-}
-
-#[test]
 fn an_exec_that_is_reported_late_does_not_wipe_the_new_heap() {
     let heap = GoHeap { inuse_bytes: 9, idle_bytes: 4, released_bytes: 1 };
     let seen = observed(ProcessSample { go: Some(heap), ..sample(1, 20) });

@@ -1,4 +1,5 @@
 mod bounds;
+mod property;
 
 use super::*;
 use crate::event::*;
@@ -154,6 +155,16 @@ fn what_could_not_be_measured_is_absent_and_said() {
     assert_eq!(row(&p, "dontneed").unmeasured_calls, 1);
     assert_eq!(p.notes.len(), 1);
     assert_eq!(one(&[exit(1, 1, 0)]).returned_bytes, Some(0));
+}
+
+#[test]
+fn a_sample_that_was_overtaken_by_the_last_figures_takes_nothing_back() {
+    let mut a = apply_all(&[advise(1, 10, advice::DONTNEED, call(10, 10))]);
+    for (faults, pages) in [(70, 7), (50, 4)] {
+        a.apply(&observed(ProcessSample { faults: Some(faults), refaults: Some(refaults(pages)), ..sample(1, 11) }));
+    }
+    let p = a.finish(50, Account::default()).processes.remove(0);
+    assert_eq!((p.refaulted_bytes, p.faults), (Some(7 * PAGE), Some(70)));
 }
 
 #[test]

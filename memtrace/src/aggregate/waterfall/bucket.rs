@@ -31,6 +31,14 @@ pub struct Bucket {
     pub advice: Option<String>,
 }
 
+impl Bucket {
+    /// One of which only name and size were kept; `None`: there is none of that name.
+    pub fn named(name: &str, bytes: u64) -> Option<Bucket> {
+        let known = Books::default().list().into_iter().find(|bucket| bucket.name == name);
+        known.map(|known| Bucket { bytes, ..known })
+    }
+}
+
 macro_rules! buckets {
     ($($slot:ident $name:literal $title:literal $reclaimer:expr, $evidence:literal;)*) => {
         /// In the order of the account.

@@ -2,6 +2,8 @@
 //! address. The buckets and `unknown` sum to RSS by construction: each resident byte is booked once.
 mod advice;
 mod bucket;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod kind;
 mod tally;
 #[cfg(test)]

@@ -131,12 +131,35 @@ fn enumerators_functions_and_types_are_found() {
     assert!(btf.has_raw_tracepoint("signal_generate") && !btf.has_raw_tracepoint("other"));
 }
 
+#[test]
+fn a_function_whose_argument_is_only_declared_takes_no_struct() {
+    const FORWARD: u32 = 7;
+    let mut b = Builder::new();
+    let int = b.int("int", 4);
+    for (name, target) in
+        [("known", b.structure("pt_regs", 8, &[("di", int, 0)])), ("declared", b.push("pt_regs", FORWARD, 0, 0, &[]))]
+    {
+        let constant = b.push("", kind::CONST, 0, target, &[]);
+        let pointer = b.push("", kind::PTR, 0, constant, &[]);
+        let proto = b.push("", kind::FUNC_PROTO, 1, int, &[0, pointer]);
+        b.push(name, kind::FUNC, 1, proto, &[]);
+    }
+    let proto = b.push("", kind::FUNC_PROTO, 0, int, &[]);
+    b.push("without", kind::FUNC, 1, proto, &[]);
+    let btf = b.build();
+    assert_eq!(
+        ["known", "declared", "without", "absent"].map(|name| btf.takes_struct(name)),
+        [true, false, false, false]
+    );
+}
+
 fn ask_everything(btf: &Btf) {
     for name in ["outer", "inner", "named_enum", "big", "do_madvise", "", "int"] {
         for path in ["a", "deep", "named.y", "list", ""] {
             let _ = (btf.field(name, path), btf.field_type(name, path));
         }
         let _ = (btf.size(name), btf.has_type(name), btf.has_func(name), btf.enumerator(name));
+        let _ = btf.takes_struct(name);
     }
 }
 

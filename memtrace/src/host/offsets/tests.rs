@@ -1,12 +1,13 @@
 use super::*;
+use crate::fuzz::corpus;
 use crate::host::btf::tests::Builder;
 use crate::host::tracefs::tests::*;
 use crate::host::tracefs::{Format, Tracefs};
 
-const MACHINE: Machine = Machine { cpus: 4, page_bytes: 4096 };
+const MACHINE: Machine = Machine { cpus: 4, page_bytes: 4096, page_tables: page_tables::X86_64 };
 
 /// A kernel of the given RSS shape; the other fields as far as the tests ask.
-fn kernel(old: bool) -> Btf {
+fn described(old: bool) -> Builder {
     let mut b = Builder::new();
     let int = b.int("int", 4);
     let long = b.int("long", 8);
@@ -33,12 +34,25 @@ fn kernel(old: bool) -> Btf {
     b.structure("syscall_tp_t", 64, &[("nr", int, 8), ("args", longs, 24)]);
     b.enumeration("", &[("MM_FILEPAGES", 0), ("MM_ANONPAGES", 1), ("MM_SWAPENTS", 2), ("MM_SHMEMPAGES", 3)]);
     b.enumeration("cgroup_subsys_id", &[("cpu_cgrp_id", 1), ("memory_cgrp_id", 4)]);
-    b.build()
+    b
+}
+
+fn kernel(old: bool) -> Btf {
+    described(old).build()
 }
 
 fn saved(mark_victim: &'static str) -> Saved {
     let reclaim = [RECLAIM_BEGIN_7_3, RECLAIM_END_6_18, DIRECT_BEGIN_6_18, DIRECT_END_6_18];
     Saved([mark_victim, ENTER_MADVISE, EXIT_MADVISE].into_iter().chain(reclaim).collect())
+}
+
+#[test]
+fn page_tables_are_those_of_the_machine() {
+    assert_eq!(page_tables_of("x86_64", 4096), page_tables::X86_64);
+    assert_eq!(page_tables_of("aarch64", 4096), page_tables::ARM64);
+    for (machine, page_bytes) in [("aarch64", 65536), ("riscv64", 4096)] {
+        assert_eq!(page_tables_of(machine, page_bytes), page_tables::NONE);
+    }
 }
 
 #[test]
@@ -82,10 +96,12 @@ fn the_format_file_answers_where_btf_is_silent() {
 #[test]
 fn nothing_is_zero_by_accident() {
     let p = absent(MACHINE, Switches::zeroed());
-    let words: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(&p.trace));
-    assert_eq!(words.iter().filter(|w| **w != ABSENT).count(), 1, "only the padding");
-    let words: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(&p.task));
-    assert!(words.iter().all(|w| *w == ABSENT));
+    for words in [
+        bytemuck::cast_slice::<_, u32>(bytemuck::bytes_of(&p.trace)),
+        bytemuck::cast_slice(bytemuck::bytes_of(&p.task)),
+    ] {
+        assert!(words.iter().all(|w| *w == ABSENT));
+    }
 }
 
 #[test]
@@ -96,4 +112,10 @@ fn this_kernel_is_complete_when_it_can_be_read() {
     assert_ne!(p.task.tgid, ABSENT);
     assert!(missing.iter().all(|m| m.needed_by.is_empty()), "{missing:?}");
     assert_eq!(tracefs.format("oom", "mark_victim").map(|f: Format| f.name).as_deref(), Some("mark_victim"));
+}
+
+#[test]
+fn the_fuzzer_starts_from_kernels_that_are_whole() {
+    assert_eq!(corpus("btf/atomic"), described(true).bytes());
+    assert_eq!(corpus("btf/percpu"), described(false).bytes());
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::host::catalog::function_of;
 use crate::host::offsets::{Machine, absent};
 use crate::host::rss::RssMethod;
 use bytemuck::Zeroable;
@@ -15,6 +16,7 @@ pub(crate) fn good() -> Facts {
         tracefs: Access::Readable,
         capabilities: ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE"].map(str::to_owned).to_vec(),
         perf_event_paranoid: Some(2),
+        uprobes: true,
         page_bytes: 4096,
         possible_cpus: 2,
         initial_pid_namespace: true,
@@ -32,7 +34,7 @@ pub(crate) fn good() -> Facts {
 }
 
 pub(crate) fn params_of(mode: u32) -> Params {
-    let mut params = absent(Machine { cpus: 2, page_bytes: 4096 }, Switches::zeroed());
+    let mut params = absent(Machine { cpus: 2, page_bytes: 4096, page_tables: 0 }, Switches::zeroed());
     (params.mm.rss_mode, params.mm.bpf_array_pptrs, params.task.rss_cache) = (mode, 24, 300);
     params
 }
@@ -41,7 +43,8 @@ fn decide(facts: &Facts, want: Want) -> Plan {
     plan(facts, &params_of(rss_mode::PERCPU), &[], &want)
 }
 
-const WHOLE_HOST: Want = Want { faults: true, whole_host: true, exact: false };
+const WHOLE_HOST: Want =
+    Want { faults: true, whole_host: true, exact: false, go_fatal: true, walks: true, calls: CallHook::Cheapest };
 
 /// What the raw tracepoints of arm64 lack.
 fn without(facts: Facts, raw: &str) -> Facts {
@@ -55,12 +58,56 @@ fn this_machine_as_root_is_ready() {
     assert!(plan.is_ready() && plan.blockers.is_empty() && plan.fixes().is_empty());
     assert!(plan.probes.iter().all(|p| p.verdict() == Verdict::Ok));
     assert_eq!((plan.fault_hook, plan.rss.method), (FaultHook::PerTask, RssMethod::Percpu));
-    let attached: Vec<_> = plan.attached().map(|p| p.name).collect();
+    let attached: Vec<_> = plan.attached().map(|p| p.program.name).collect();
     assert!(attached.contains(&"fault_task") && attached.contains(&"madvise_out"));
     for left_out in ["fault_host", "page_free", "calib_map"] {
         assert!(!attached.contains(&left_out), "{left_out}");
     }
     assert_eq!(plan.bystander_costs(), [(Bystander::Syscall, 57), (Bystander::Fault, 48)]);
+}
+
+/// A kernel whose functions can be hooked.
+fn with_functions(facts: &Facts, calls: CallHook) -> Plan {
+    let mut params = params_of(rss_mode::PERCPU);
+    params.registers.argument0 = 112;
+    plan(facts, &params, &[], &Want { calls, ..Want::default() })
+}
+
+fn hook_of(plan: &Plan, name: &str) -> String {
+    plan.probe(name).unwrap().hook.to_string()
+}
+
+#[test]
+fn functions_are_hooked_where_they_can_be_for_they_cost_bystanders_nothing() {
+    let plan = with_functions(&good(), CallHook::Cheapest);
+    assert_eq!(hook_of(&plan, "madvise_in"), format!("fentry {}", function_of("madvise")));
+    assert_eq!(hook_of(&plan, "brk_out"), format!("fexit {}", function_of("brk")));
+    assert_eq!(hook_of(&plan, "calib_map"), "tracepoint syscalls:sys_enter_madvise");
+    assert_eq!(plan.bystander_costs(), [(Bystander::Fault, 48)]);
+    let cannot = Facts { no_functions: Some("no".into()), ..good() };
+    for plan in [with_functions(&cannot, CallHook::Cheapest), with_functions(&good(), CallHook::Tracepoints)] {
+        assert_eq!(hook_of(&plan, "madvise_in"), "tracepoint syscalls:sys_enter_madvise");
+        assert!(plan.is_ready());
+    }
+    let insisted = with_functions(&cannot, CallHook::Functions);
+    assert_eq!(insisted.probe("madvise_in").unwrap().verdict(), Verdict::Unsupported);
+    assert!(!insisted.is_ready());
+}
+
+#[test]
+fn where_a_function_fails_all_calls_are_hooked_by_tracepoints() {
+    let mut plan = with_functions(&good(), CallHook::Cheapest);
+    assert_eq!(plan.failed_function(), None);
+    let planned = plan.clone();
+    plan.mark_broken("mmap_out", "never fires");
+    assert_eq!(plan.failed_function(), Some("never fires"));
+    assert!(!plan.is_ready());
+    let plan = planned.by_tracepoints();
+    assert!(plan.is_ready() && plan.probes.iter().all(|p| p.hook == p.program.hook));
+    let mut insisted = with_functions(&good(), CallHook::Functions);
+    insisted.mark_broken("mmap_out", "never fires");
+    assert_eq!(insisted.failed_function(), None);
+    assert!(!insisted.is_ready());
 }
 
 #[test]
@@ -84,6 +131,16 @@ fn wants_choose_the_hooks() {
     let plan = decide(&good(), Want { exact: true, ..Want::default() });
     assert!(plan.probe("page_free").unwrap().attach());
     assert!(plan.bystander_costs().contains(&(Bystander::FreedPage, 75)));
+}
+
+#[test]
+fn without_uprobes_the_rest_goes_on() {
+    let plan = decide(&Facts { uprobes: false, ..good() }, Want::default());
+    assert_eq!(plan.probe("go_fatal").unwrap().verdict(), Verdict::Unsupported);
+    assert!(plan.is_ready());
+    let plan = decide(&good(), Want { go_fatal: false, ..Want::default() });
+    let probe = plan.probe("go_fatal").unwrap();
+    assert!(!probe.attach() && probe.verdict() == Verdict::Ok);
 }
 
 #[test]
@@ -148,7 +205,7 @@ fn each_obstacle_has_its_verdict_and_a_fix() {
         assert_eq!(found.verdict, verdict, "{reason}");
         assert!(found.reason.contains(reason), "{found:?}");
         assert!(plan.fixes()[0].contains(fix), "{:?}", plan.fixes());
-        assert!(plan.attached().all(|p| p.name != "madvise_in"));
+        assert!(plan.attached().all(|p| p.program.name != "madvise_in"));
     }
 }
 

@@ -1,5 +1,6 @@
 use crate::host::facts::{Access, Facts};
 use crate::host::plan::{FaultHook, Obstacle, Plan, ProbePlan};
+use crate::sink::json::pressure::PressureJson;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -23,6 +24,7 @@ struct Doctor<'a> {
     thp_defrag: Option<&'a str>,
     khugepaged_max_ptes_none: Option<u32>,
     psi: bool,
+    memory_pressure: Option<PressureJson>,
     capabilities: &'a [String],
     euid: u32,
     btf: &'static str,
@@ -62,6 +64,8 @@ struct Probe<'a> {
     hook: String,
     reason: Option<&'a str>,
     fix: Option<&'a str>,
+    /// What is not known without this probe; null where the verdict is `ok`.
+    loses: Option<&'static str>,
     /// The chosen set-up attaches it.
     attached: bool,
     bystander_cost_ns: Option<u32>,
@@ -100,12 +104,13 @@ fn probe(plan: &ProbePlan) -> Probe<'_> {
         family: plan.program.family,
         required: plan.program.required,
         verdict: plan.verdict().as_str(),
-        hook: plan.program.hook.to_string(),
+        hook: plan.hook.to_string(),
         reason: obstacle.map(|o| o.reason.as_str()),
         fix: obstacle.and_then(|o| o.fix.as_deref()),
+        loses: obstacle.map(|_| plan.program.loses),
         attached: plan.attach(),
-        bystander_cost_ns: plan.program.bystander.map(|(_, ns)| ns),
-        bystander_per: plan.program.bystander.map(|(what, _)| what.as_str()),
+        bystander_cost_ns: plan.bystander().map(|(_, ns)| ns),
+        bystander_per: plan.bystander().map(|(what, _)| what.as_str()),
     }
 }
 
@@ -134,6 +139,7 @@ fn doctor<'a>(facts: &'a Facts, plan: &'a Plan) -> Doctor<'a> {
         thp_defrag: thp.map(|t| t.defrag.as_str()),
         khugepaged_max_ptes_none: thp.and_then(|t| t.max_ptes_none),
         psi: facts.psi,
+        memory_pressure: facts.memory_pressure.as_ref().map(PressureJson::of),
         capabilities: &facts.capabilities,
         euid: facts.euid,
         btf: access(&facts.btf),

@@ -31,7 +31,9 @@ fn json_keeps_its_contract() {
     assert_eq!(value["schema"], SCHEMA);
     assert_eq!(value["kernel"], "6.18.44-fc");
     assert_eq!(value["ready"], true);
-    for key in ["probes", "cgroup", "thp", "psi", "capabilities", "btf", "rss_method", "bystander_costs"] {
+    for key in
+        ["probes", "cgroup", "thp", "psi", "memory_pressure", "capabilities", "btf", "rss_method", "bystander_costs"]
+    {
         assert!(value.get(key).is_some(), "{key}");
     }
     for key in ["version", "memory_path"] {

@@ -116,10 +116,12 @@ fn write_probe(out: &mut dyn Write, plan: &Plan, probe: &ProbePlan) -> io::Resul
     let verdict = probe.verdict().as_str().replace('_', " ");
     // One this run would not attach is told from one that cannot be.
     let verdict = if probe.obstacle.is_none() && !probe.attach() { "ok, not used".to_owned() } else { verdict };
-    writeln!(out, "{:<13} {need:<8}  {verdict:<13}  {}", probe.program.name, probe.program.hook)?;
+    writeln!(out, "{:<13} {need:<8}  {verdict:<13}  {}", probe.program.name, probe.hook)?;
     match &probe.obstacle {
         // What stops everything is said once, at the end.
-        Some(o) if !plan.blockers.contains(o) => row(out, "", &format!("    {}", o.reason)),
+        Some(o) if !plan.blockers.contains(o) => {
+            row(out, "", &format!("    {}; without it not known: {}", o.reason, probe.program.loses))
+        }
         _ => Ok(()),
     }
 }

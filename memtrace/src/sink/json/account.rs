@@ -1,5 +1,6 @@
 use crate::account::{Account, ProgramAccount};
 use serde::Serialize;
+use std::net::SocketAddr;
 
 /// The loss account as every schema carries it.
 #[derive(Serialize)]
@@ -14,6 +15,10 @@ pub(super) struct AccountJson<'a> {
     decoded: u64,
     decode_errors: u64,
     lost: u64,
+    skipped_runs: Option<u64>,
+    /// By the exporter, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export_dropped: Option<u64>,
     programs: Vec<ProgramJson<'a>>,
 }
 
@@ -40,6 +45,8 @@ impl<'a> AccountJson<'a> {
             decoded: account.decoded,
             decode_errors: account.decode_errors,
             lost: account.lost(),
+            skipped_runs: account.skipped_runs,
+            export_dropped: account.exported.map(|of| of.metrics.dropped() + of.logs.dropped()),
             programs: account.programs.iter().map(ProgramJson::of).collect(),
         }
     }
@@ -55,5 +62,34 @@ impl<'a> ProgramJson<'a> {
             ring_full: program.ring_full,
             read_failed: program.read_failed,
         }
+    }
+}
+
+/// What begins a stream of dossiers.
+#[derive(Serialize)]
+pub(super) struct FirstLine<'a> {
+    pub(super) schema: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) t_ns: u64,
+    pub(super) processes: usize,
+    /// Where they are saved.
+    pub(super) directory: Option<&'a str>,
+    /// Of `agent` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<SocketAddr>,
+}
+
+/// What ends a stream of another schema's lines.
+#[derive(Serialize)]
+pub(super) struct LastLine<'a> {
+    schema: &'static str,
+    kind: &'static str,
+    t_ns: u64,
+    account: AccountJson<'a>,
+}
+
+impl<'a> LastLine<'a> {
+    pub(super) fn of(schema: &'static str, t_ns: u64, account: &'a Account) -> Self {
+        Self { schema, kind: "account", t_ns, account: AccountJson::of(account) }
     }
 }

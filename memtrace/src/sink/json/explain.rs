@@ -1,9 +1,9 @@
 //! `memtrace.explain/1`: one object.
 use super::allocator::AllocatorJson;
+use super::controller::ControllerJson;
 use super::memstats::MemStats;
 use super::waterfall::AnonymousJson;
 use crate::aggregate::waterfall::Bucket;
-use crate::cgroup::Account;
 use crate::sink::Explanation;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -37,7 +37,7 @@ struct Explain<'a> {
     /// What MemStats does not say of the allocator; null as `memstats`.
     allocator: Option<AllocatorJson>,
     refused: Option<&'a str>,
-    cgroup: Option<Cgroup<'a>>,
+    cgroup: Option<ControllerJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -59,37 +59,6 @@ struct BucketJson<'a> {
     advice: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct Cgroup<'a> {
-    path: std::borrow::Cow<'a, str>,
-    version: u8,
-    charge_bytes: Option<u64>,
-    limit_bytes: Option<u64>,
-    effective_limit_bytes: Option<u64>,
-    high_bytes: Option<u64>,
-    peak_bytes: Option<u64>,
-    reclaimable_bytes: Option<u64>,
-    nonreclaimable_bytes: Option<u64>,
-    anon_bytes: Option<u64>,
-    file_bytes: Option<u64>,
-    shmem_bytes: Option<u64>,
-    file_mapped_bytes: Option<u64>,
-    file_dirty_bytes: Option<u64>,
-    file_writeback_bytes: Option<u64>,
-    inactive_file_bytes: Option<u64>,
-    active_file_bytes: Option<u64>,
-    kernel_bytes: Option<u64>,
-    kernel_stack_bytes: Option<u64>,
-    page_tables_bytes: Option<u64>,
-    slab_reclaimable_bytes: Option<u64>,
-    slab_unreclaimable_bytes: Option<u64>,
-    sock_bytes: Option<u64>,
-    swap_bytes: Option<u64>,
-    swap_limit_bytes: Option<u64>,
-    limit_hits: Option<u64>,
-    oom_kills: Option<u64>,
-}
-
 fn bucket<'a>(explanation: &Explanation, bucket: &'a Bucket) -> BucketJson<'a> {
     BucketJson {
         name: bucket.name,
@@ -98,38 +67,6 @@ fn bucket<'a>(explanation: &Explanation, bucket: &'a Bucket) -> BucketJson<'a> {
         evidence: bucket.evidence,
         reclaimable_by: bucket.reclaimable_by.map(|by| by.as_str()),
         advice: bucket.advice.as_deref(),
-    }
-}
-
-fn cgroup(a: &Account) -> Cgroup<'_> {
-    Cgroup {
-        path: a.path.to_string_lossy(),
-        version: a.version,
-        charge_bytes: a.charge_bytes,
-        limit_bytes: a.limit_bytes,
-        effective_limit_bytes: a.effective_limit_bytes,
-        high_bytes: a.high_bytes,
-        peak_bytes: a.peak_bytes,
-        reclaimable_bytes: a.reclaimable_bytes(),
-        nonreclaimable_bytes: a.nonreclaimable_bytes(),
-        anon_bytes: a.anon_bytes,
-        file_bytes: a.file_bytes,
-        shmem_bytes: a.shmem_bytes,
-        file_mapped_bytes: a.file_mapped_bytes,
-        file_dirty_bytes: a.file_dirty_bytes,
-        file_writeback_bytes: a.file_writeback_bytes,
-        inactive_file_bytes: a.inactive_file_bytes,
-        active_file_bytes: a.active_file_bytes,
-        kernel_bytes: a.kernel_bytes,
-        kernel_stack_bytes: a.kernel_stack_bytes,
-        page_tables_bytes: a.page_tables_bytes,
-        slab_reclaimable_bytes: a.slab_reclaimable_bytes,
-        slab_unreclaimable_bytes: a.slab_unreclaimable_bytes,
-        sock_bytes: a.sock_bytes,
-        swap_bytes: a.swap_bytes,
-        swap_limit_bytes: a.swap_limit_bytes,
-        limit_hits: a.limit_hits,
-        oom_kills: a.oom_kills,
     }
 }
 
@@ -157,7 +94,7 @@ pub fn write_explain(out: &mut dyn Write, e: &Explanation) -> io::Result<()> {
         memstats: e.sample.as_ref().map(MemStats::from),
         allocator: e.allocator.as_ref().map(AllocatorJson::of),
         refused: e.runtime_not_read.as_deref(),
-        cgroup: e.cgroup.as_ref().map(cgroup),
+        cgroup: e.cgroup.as_ref().map(ControllerJson::of),
     };
     serde_json::to_writer(&mut *out, &explain)?;
     writeln!(out)

@@ -1,12 +1,14 @@
 //! `memtrace.stat/1`.
 use super::STAT_SCHEMA;
 use super::account::AccountJson;
+use super::told::PressuresJson;
 use super::waterfall::WaterfallsJson;
 use crate::snapshot::{
     CallSnapshot, ExitSnapshot, GoBuild, GrowthSnapshot, HeapSnapshot, KilledBy, LatencySnapshot, ProcessSnapshot,
     Snapshot, SnapshotKind, SpanSnapshot, TimeToRefault,
 };
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 #[derive(Serialize)]
@@ -16,17 +18,19 @@ pub(super) struct StatJson<'a> {
     t_ns: u64,
     since_ns: u64,
     processes: Vec<ProcessJson<'a>>,
+    pressure: Vec<PressuresJson<'a>>,
     notes: &'a [String],
     account: AccountJson<'a>,
 }
 
 #[derive(Serialize)]
-struct ProcessJson<'a> {
+pub(super) struct ProcessJson<'a> {
     pid: Option<u32>,
     target: u32,
     start_time_ns: Option<u64>,
     comm: Option<&'a str>,
     exe: Option<&'a str>,
+    cgroup_path: Option<Cow<'a, str>>,
     go: Option<GoJson<'a>>,
     processes: u64,
     advise: BTreeMap<&'a str, CallJson>,
@@ -48,6 +52,7 @@ struct ProcessJson<'a> {
     retained_idle_bytes: Option<u64>,
     gap_bytes: Option<i64>,
     faults: Option<u64>,
+    unseen_faults: Option<u64>,
     reclaim_stalls: u64,
     reclaim_stall_ns: u64,
     oom_killed: bool,
@@ -145,6 +150,7 @@ impl<'a> StatJson<'a> {
             t_ns: snapshot.t_ns,
             since_ns: snapshot.since_ns,
             processes: snapshot.processes.iter().map(ProcessJson::of).collect(),
+            pressure: snapshot.pressure.iter().map(PressuresJson::of).collect(),
             notes: &snapshot.notes,
             account: AccountJson::of(&snapshot.account),
         }
@@ -152,13 +158,14 @@ impl<'a> StatJson<'a> {
 }
 
 impl<'a> ProcessJson<'a> {
-    fn of(p: &'a ProcessSnapshot) -> Self {
+    pub(super) fn of(p: &'a ProcessSnapshot) -> Self {
         Self {
             pid: p.pid,
             target: p.target,
             start_time_ns: p.start_time_ns,
             comm: p.comm.as_deref(),
             exe: p.exe.as_deref(),
+            cgroup_path: p.cgroup.as_ref().map(|path| path.to_string_lossy()),
             go: p.go.as_ref().map(GoJson::of),
             processes: p.processes,
             advise: p.advise.iter().map(|(name, call)| (name.as_str(), CallJson::of(call))).collect(),
@@ -180,6 +187,7 @@ impl<'a> ProcessJson<'a> {
             retained_idle_bytes: p.retained_idle_bytes,
             gap_bytes: p.gap_bytes,
             faults: p.faults,
+            unseen_faults: p.unseen_faults,
             reclaim_stalls: p.reclaim_stalls,
             reclaim_stall_ns: p.reclaim_stall_ns,
             oom_killed: p.oom_killed,

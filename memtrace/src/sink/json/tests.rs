@@ -25,12 +25,21 @@ fn has_keys(value: &Value, words: &str) {
 
 fn account() -> Account {
     let program = ProgramAccount { name: "p".into(), hits: 9, filtered: 4, submitted: 3, ring_full: 1, read_failed: 1 };
-    Account { programs: vec![program], received: 3, shed: 1, decoded: 1, decode_errors: 1 }
+    Account {
+        programs: vec![program],
+        received: 3,
+        shed: 1,
+        decoded: 1,
+        decode_errors: 1,
+        skipped_runs: None,
+        exported: None,
+    }
 }
 
 fn snapshot(process: ProcessSnapshot) -> Snapshot {
     let (kind, processes) = (SnapshotKind::Summary, vec![process]);
-    Snapshot { kind, t_ns: u64::MAX, since_ns: 1, processes, account: account(), notes: vec!["n".into()] }
+    let (account, pressure, notes) = (account(), Vec::new(), vec!["n".into()]);
+    Snapshot { kind, t_ns: u64::MAX, since_ns: 1, processes, pressure, account, notes }
 }
 
 const CALL: &str =
@@ -59,7 +68,7 @@ fn stat_has_every_field_of_the_contract() {
     has_keys(
         p,
         "pid start_time_ns comm exe go advise munmap mmap returned_bytes refaulted_bytes kept_bytes lazy_bytes
-         effectiveness_ratio time_to_refault_ns rss_bytes heap retained_idle_bytes gap_bytes faults reclaim_stall_ns
+         effectiveness_ratio time_to_refault_ns rss_bytes heap retained_idle_bytes gap_bytes faults unseen_faults reclaim_stall_ns
          oom_killed exit returned_by untracked_bytes mremap brk notes",
     );
     has_keys(&p["go"], "version read_by");
@@ -82,7 +91,7 @@ fn absent_knowledge_is_null() {
     let v = parsed(|out| write_stat(out, &snapshot(ProcessSnapshot::default())));
     let p = &v["processes"][0];
     for key in "pid go returned_bytes refaulted_bytes kept_bytes lazy_bytes effectiveness_ratio time_to_refault_ns heap
-                retained_idle_bytes gap_bytes faults exit comm exe"
+                retained_idle_bytes gap_bytes faults unseen_faults exit comm exe"
         .split_whitespace()
     {
         assert!(p[key].is_null(), "{key}");
@@ -133,7 +142,7 @@ fn a_trace_line_has_every_field_of_the_contract() {
     };
     let event = Event::Advise(AdviseEvent { meta: META, call, advice: 4, process_madvise: false });
     let stack = [Frame { function: Some("main.f".into()), file: None, line: Some(3) }];
-    let line = TraceLine { event: &event, comm: Some("app"), stack: Some(&stack) };
+    let line = TraceLine { event: &event, comm: Some("app"), stack: Some(&stack), message: None };
     let v = parsed(|out| write_trace(out, &line));
     has_keys(&v, TRACE);
     assert_eq!((&v["schema"], &v["family"], &v["op"]), (&TRACE_SCHEMA.into(), &"advise".into(), &"madvise".into()));
@@ -153,7 +162,7 @@ fn a_task_has_the_same_fields_with_nulls_and_its_own_detail() {
         cgroup_v2_id: None,
         go: None,
     });
-    let v = parsed(|out| write_trace(out, &TraceLine { event: &event, comm: None, stack: None }));
+    let v = parsed(|out| write_trace(out, &TraceLine { event: &event, comm: None, stack: None, message: None }));
     has_keys(&v, TRACE);
     assert!(v["heap"].is_null() && v["stack"].is_null() && v["address"].is_null() && v["comm"].is_null());
     let detail = serde_json::json!({"sender_pid": 42, "sender_comm": "kubelet", "si_code": 0});
@@ -164,7 +173,7 @@ fn a_task_has_the_same_fields_with_nulls_and_its_own_detail() {
 fn a_sample_is_no_line_and_the_account_is_the_last() {
     let mut out = Vec::new();
     let event = Event::Sample(Box::default());
-    write_trace(&mut out, &TraceLine { event: &event, comm: None, stack: None }).unwrap();
+    write_trace(&mut out, &TraceLine { event: &event, comm: None, stack: None, message: None }).unwrap();
     assert!(out.is_empty());
     let v = parsed(|out| write_trace_account(out, 8, &account()));
     assert_eq!((&v["schema"], &v["kind"]), (&TRACE_SCHEMA.into(), &"account".into()));

@@ -1,27 +1,12 @@
 //! `memtrace.trace/1`.
 use super::TRACE_SCHEMA;
-use super::account::AccountJson;
-use crate::account::Account;
-use crate::event::{Call, Event, GoCounters, MapOp, Meta, OomWhat, TaskWhat};
+use super::told::pressure_detail;
+use crate::event::{Call, Event, GoCounters, LastWords, MapOp, Meta, OomWhat, TaskWhat};
 use crate::sink::{Frame, TraceLine};
 use memtrace_common::advice;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
-
-#[derive(Serialize)]
-pub(super) struct TraceAccountJson<'a> {
-    schema: &'static str,
-    kind: &'static str,
-    t_ns: u64,
-    account: AccountJson<'a>,
-}
-
-impl<'a> TraceAccountJson<'a> {
-    pub(super) fn of(t_ns: u64, account: &'a Account) -> Self {
-        Self { schema: TRACE_SCHEMA, kind: "account", t_ns, account: AccountJson::of(account) }
-    }
-}
 
 #[derive(Serialize)]
 pub(super) struct TraceJson<'a> {
@@ -31,7 +16,7 @@ pub(super) struct TraceJson<'a> {
     family: &'static str,
     op: &'static str,
     pid: u32,
-    tid: u32,
+    tid: Option<u32>,
     target: u32,
     comm: Option<&'a str>,
     address: Option<u64>,
@@ -51,7 +36,7 @@ pub(super) struct TraceJson<'a> {
 }
 
 #[derive(Serialize)]
-struct HeapJson {
+pub(super) struct HeapJson {
     inuse_bytes: u64,
     released_bytes: u64,
     free_bytes: u64,
@@ -102,7 +87,19 @@ impl<'a> TraceJson<'a> {
                 json.heap = e.go.as_ref().map(HeapJson::of);
                 json.detail = object(task_detail(e));
             }
-            Event::Sample(_) => return None,
+            Event::Words(e) => {
+                json.heap = e.go.as_ref().map(HeapJson::of);
+                json.detail = object(words_detail(e));
+            }
+            Event::Fatal(e) => {
+                json.heap = e.go.as_ref().map(HeapJson::of);
+                json.detail = object(json!({"error": e.what.name(), "message": line.message}));
+            }
+            Event::Pressure(e) => {
+                json.heap = e.go.as_ref().map(HeapJson::of);
+                json.detail = object(pressure_detail(&e.told));
+            }
+            Event::Walk(_) | Event::Sample(_) => return None,
         }
         Some(json)
     }
@@ -115,7 +112,7 @@ impl<'a> TraceJson<'a> {
             family,
             op,
             pid: meta.tgid,
-            tid: meta.tid,
+            tid: Some(meta.tid).filter(|tid| *tid != 0),
             target: meta.target,
             comm: line.comm,
             address: None,
@@ -166,6 +163,14 @@ fn oom_detail(allocator_pid: u32, what: &OomWhat) -> Value {
     }
 }
 
+fn words_detail(words: &LastWords) -> Value {
+    let read = words.ranges.iter().filter_map(|range| range.bytes.as_ref());
+    json!({
+        "copied_bytes": read.clone().map(Vec::len).sum::<usize>(),
+        "absent_ranges": words.ranges.len() - read.count(),
+    })
+}
+
 fn task_detail(event: &crate::event::TaskEvent) -> Value {
     let name = event.comm_text();
     match event.what {
@@ -188,7 +193,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 impl HeapJson {
-    fn of(go: &GoCounters) -> Self {
+    pub(super) fn of(go: &GoCounters) -> Self {
         Self {
             inuse_bytes: go.heap_inuse_bytes,
             released_bytes: go.heap_released_bytes,

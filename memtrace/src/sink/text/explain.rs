@@ -1,17 +1,14 @@
 //! The waterfall as a table with bars, within 100 columns.
 use super::allocator::write_allocator;
 use super::style::Style;
-use super::units::{clean, clean_path, maybe, percent, size};
+use super::table::{bar, wrapped};
+use super::units::{clean, clean_path, maybe, maybe_count, percent, size};
 use crate::aggregate::waterfall::Waterfall;
 use crate::cgroup::Account;
 use crate::config::Explain;
 use crate::goruntime::Sample;
 use crate::sink::Explanation;
 use std::io::{self, Write};
-
-/// Widest bar.
-const BAR: usize = 40;
-const COLUMNS: usize = 100;
 
 pub fn write_explain(out: &mut dyn Write, e: &Explanation, view: Explain, style: Style) -> io::Result<()> {
     for warning in e.warnings() {
@@ -61,8 +58,7 @@ fn buckets(out: &mut dyn Write, fall: &Waterfall, view: Explain, style: Style) -
 
 fn row(out: &mut dyn Write, fall: &Waterfall, title: &str, bytes: u64, by: &str) -> io::Result<()> {
     let share = fall.share(bytes);
-    let bar = "█".repeat((share * BAR as f64).round() as usize);
-    let row = format!("{title:<28} {:>9} {:>7}  {by:<6}  {bar}", size(bytes), percent(share));
+    let row = format!("{title:<28} {:>9} {:>7}  {by:<6}  {}", size(bytes), percent(share), bar(share));
     writeln!(out, "{}", row.trim_end())
 }
 
@@ -89,33 +85,13 @@ fn runtime(out: &mut dyn Write, sample: &Sample) -> io::Result<()> {
     writeln!(out, "  NextGC {next}   Sys {sys}   held ready (what GOMEMLIMIT limits) {ready}")
 }
 
-/// Words broken over lines of at most [`COLUMNS`]; further lines stand under the first.
-fn wrapped(out: &mut dyn Write, lead: &str, text: &str, paint: impl Fn(&str) -> String) -> io::Result<()> {
-    let mut line = lead.to_owned();
-    let mut is_empty = true;
-    let columns = COLUMNS.saturating_sub(lead.chars().count());
-    for word in clean(text, 1000).split(' ').map(|word| clean(word, columns)) {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-            writeln!(out, "{}", paint(&line))?;
-            line = " ".repeat(lead.chars().count());
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(&word);
-        is_empty = false;
-    }
-    writeln!(out, "{}", paint(&line))
-}
-
 /// The account of the whole cgroup; the process may not be alone in it.
 fn cgroup(out: &mut dyn Write, a: &Account) -> io::Result<()> {
     let path = clean_path(&a.path.display().to_string(), 80);
     writeln!(out, "\ncgroup v{} {path}", a.version)?;
     let limit = a.effective_limit_bytes.map_or("none".to_owned(), size);
     let (charge, peak) = (maybe(a.charge_bytes), maybe(a.peak_bytes));
-    writeln!(out, "  charge {charge}   limit {limit}   peak {peak}   oom kills {}", shown(a.oom_kills))?;
+    writeln!(out, "  charge {charge}   limit {limit}   peak {peak}   oom kills {}", maybe_count(a.oom_kills))?;
     let (back, rest) = (maybe(a.reclaimable_bytes()), maybe(a.nonreclaimable_bytes()));
     writeln!(out, "  reclaimable without swap {back}   not reclaimable {rest}")?;
     let (anon, file, shmem) = (maybe(a.anon_bytes), maybe(a.file_bytes), maybe(a.shmem_bytes));
@@ -124,12 +100,9 @@ fn cgroup(out: &mut dyn Write, a: &Account) -> io::Result<()> {
     writeln!(out, "  not in RSS: page cache that is not mapped, kernel memory, sockets, other processes")
 }
 
-fn shown(count: Option<u64>) -> String {
-    count.map_or("-".to_owned(), |count| count.to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::table::COLUMNS;
     use super::*;
     use crate::aggregate::waterfall::{Anonymous, Bucket};
 

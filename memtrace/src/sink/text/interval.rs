@@ -1,6 +1,7 @@
 //! The line every `-i`.
-use super::Style;
+use super::table::wrapped;
 use super::units::{count, maybe, maybe_about, size, who};
+use super::{Style, told};
 use crate::snapshot::{ProcessSnapshot, ReturnedBy, Snapshot};
 use std::io::{self, Write};
 
@@ -45,6 +46,9 @@ impl IntervalText {
             let bytes = rest.iter().filter_map(|p| p.returned_bytes).fold(0, u64::saturating_add);
             let more = format!("{:>9}  and {} more, which returned {}", "", rest.len(), size(bytes));
             writeln!(out, "{}", self.style.dim(&more))?;
+        }
+        for pressure in &snapshot.pressure {
+            wrapped(out, &format!("{:>9}  pressure: ", ""), &told::all(pressure), str::to_owned)?;
         }
         let lost = snapshot.account.lost();
         if lost > self.lost {

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_dash_and_refusals_say_why() {
-        let build = GoBuild { version: "go1.26.6".into(), stripped: true, pie: true, cgo: Some(false) };
+        let build = GoBuild { version: "go1.26.6".into(), stripped: true, pie: true, cgo: Some(false), release: None };
         let read = GoRow {
             pid: 7,
             comm: Some("a\x1b[31mb".into()),

@@ -5,11 +5,11 @@ pub struct Style {
 }
 
 impl Style {
-    pub(super) fn bold(self, text: &str) -> String {
+    pub(in crate::sink) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    pub(super) fn dim(self, text: &str) -> String {
+    pub(in crate::sink) fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
 

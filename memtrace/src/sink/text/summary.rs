@@ -3,7 +3,7 @@ use super::interval::returned_is_approximate;
 use super::units::{
     clean, clean_path, count, duration, maybe, maybe_about, maybe_duration, percent, signed_size, size, who,
 };
-use super::{Style, write_account};
+use super::{Style, table, told, write_account};
 use crate::snapshot::{
     CallSnapshot, ExitSnapshot, GrowthSnapshot, KilledBy, ProcessSnapshot, ReturnedBy, Snapshot, SpanSnapshot,
 };
@@ -34,6 +34,9 @@ pub fn write_summary(out: &mut impl Write, style: Style, snapshot: &Snapshot) ->
         let bytes = rest.iter().filter_map(|p| p.returned_bytes).fold(0, u64::saturating_add);
         let line = format!("and {} more, which returned {} (-o json has them all)", rest.len(), size(bytes));
         writeln!(out, "{line}")?;
+    }
+    for pressure in &snapshot.pressure {
+        table::wrapped(out, "pressure: ", &told::all(pressure), str::to_owned)?;
     }
     for note in &snapshot.notes {
         wrapped(out, "note: ", "      ", note)?;
@@ -179,7 +182,8 @@ fn end_line(p: &ProcessSnapshot) -> Option<String> {
             format!("killed: SIGKILL from pid {pid} ({})", clean(comm, 15))
         }
         (Some(ExitSnapshot { signal: Some(signal), .. }), _) => format!("killed by signal {signal}"),
-        (Some(ExitSnapshot { code, .. }), _) => format!("exited with code {}", code.unwrap_or(0)),
+        (Some(ExitSnapshot { code: Some(code), .. }), _) => format!("exited with code {code}"),
+        (Some(_), _) => "has ended, nobody knows how".to_owned(),
     })
 }
 

@@ -20,7 +20,7 @@ fn program(name: &str, hits: u64, ring_full: u64, read_failed: u64) -> ProgramAc
 
 fn account() -> Account {
     let programs = vec![program("madvise_exit", 40, 0, 0), program("munmap_exit", 20, 0, 0)];
-    Account { programs, received: 30, shed: 0, decoded: 30, decode_errors: 0 }
+    Account { programs, received: 30, shed: 0, decoded: 30, decode_errors: 0, skipped_runs: None, exported: None }
 }
 
 fn service() -> ProcessSnapshot {
@@ -87,7 +87,8 @@ fn service() -> ProcessSnapshot {
 }
 
 fn snapshot(kind: SnapshotKind, processes: Vec<ProcessSnapshot>) -> Snapshot {
-    Snapshot { kind, t_ns: 16_000_000_000, since_ns: 1_000_000_000, processes, account: account(), notes: Vec::new() }
+    let (account, pressure, notes) = (account(), Vec::new(), Vec::new());
+    Snapshot { kind, t_ns: 16_000_000_000, since_ns: 1_000_000_000, processes, pressure, account, notes }
 }
 
 fn text(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
@@ -176,7 +177,7 @@ fn killed() -> ProcessSnapshot {
 
 fn lossy() -> Account {
     let programs = vec![program("madvise_exit", 400, 60, 3), program("munmap_exit", 20, 0, 0)];
-    Account { programs, received: 147, shed: 5, decoded: 141, decode_errors: 1 }
+    Account { programs, received: 147, shed: 5, decoded: 141, decode_errors: 1, skipped_runs: None, exported: None }
 }
 
 fn lost() -> String {
@@ -310,7 +311,7 @@ fn trace_text() -> String {
         go: None,
     };
     let mut write = |event: Event, stack: Option<&[Frame]>| {
-        t.write(&mut out, &TraceLine { event: &event, comm: Some("allocd"), stack }).unwrap();
+        t.write(&mut out, &TraceLine { event: &event, comm: Some("allocd"), stack, message: None }).unwrap();
     };
     write(Event::Advise(advise.clone()), Some(&frames));
     write(Event::Advise(AdviseEvent { call: failed, process_madvise: true, ..advise }), None);
@@ -341,6 +342,9 @@ fn trace_text() -> String {
     );
     write(Event::Task(task(TaskWhat::Fork { parent_tgid: 1 })), None);
     write(Event::Task(task(TaskWhat::Kill { sender_tgid: 77, si_code: 0 })), None);
+    let words = LastWords { meta, go: call.go, ranges: Vec::new() };
+    write(Event::Words(Box::new(LastWords { go: None, ..words.clone() })), None);
+    write(Event::Words(Box::new(words)), None);
     write(Event::Task(task(TaskWhat::Exit { status: 9, rss_bytes: Some(100 * MIB) })), None);
     String::from_utf8(out).unwrap()
 }

@@ -1,13 +1,18 @@
 //! One line an event, as it happens.
 use super::Style;
+use super::told::told;
 use super::units::{clean, clean_path, duration, maybe, maybe_about, signed_size, size};
 use crate::event::{
-    Call, Event, GoCounters, MapEvent, MapOp, Meta, OomEvent, OomWhat, ReclaimEvent, TaskEvent, TaskWhat,
+    Call, Event, FatalEvent, GoCounters, LastWords, MapEvent, MapOp, Meta, OomEvent, OomWhat, PressureEvent,
+    ReclaimEvent, TaskEvent, TaskWhat,
 };
 use crate::sink::trace::family_and_op;
 use crate::sink::{Frame, TraceLine};
 use memtrace_common::advice;
 use std::io::{self, Write};
+
+/// Of what a Go runtime says at its end.
+const MESSAGE_COLUMNS: usize = 120;
 
 /// Prints the header before the first event.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +32,7 @@ impl TraceText {
     pub fn write(&mut self, out: &mut impl Write, line: &TraceLine<'_>) -> io::Result<()> {
         let (Some(meta), Some((family, op))) = (line.event.meta(), family_and_op(line.event)) else { return Ok(()) };
         self.write_header(out)?;
-        let start = self.start(meta, line.comm, if family == "reclaim" { family } else { op });
+        let start = self.start(meta, line.comm, if matches!(family, "reclaim" | "pressure") { family } else { op });
         match line.event {
             Event::Advise(e) => {
                 let name = advice::name(e.advice).map_or_else(|| format!("advice_{}", e.advice), str::to_owned);
@@ -40,7 +45,13 @@ impl TraceText {
             }
             Event::Reclaim(e) => writeln!(out, "{start} {}", reclaim_text(e))?,
             Event::Task(e) => writeln!(out, "{start} {}", task_text(e))?,
-            Event::Sample(_) => {}
+            Event::Words(e) => writeln!(out, "{start} {}", words_text(e))?,
+            Event::Fatal(e) => {
+                let text = format!("{start} {}", fatal_text(e, line.message));
+                writeln!(out, "{}", self.style.alarm(&text))?;
+            }
+            Event::Pressure(e) => writeln!(out, "{start} {}", pressure_text(e))?,
+            Event::Walk(_) | Event::Sample(_) => {}
         }
         line.stack.unwrap_or_default().iter().try_for_each(|frame| self.write_frame(out, frame))
     }
@@ -67,9 +78,14 @@ impl TraceText {
     fn start(&self, meta: &Meta, comm: Option<&str>, op: &str) -> String {
         let us = meta.t_ns.saturating_sub(self.start_ns) / 1000;
         let time = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
-        // the one name that is too long for its column
-        let op = if op == "process_madvise" { "pmadvise" } else { op };
-        format!("{time:>13} {:>7} {:>7} {:<15} {op:<8}", meta.tgid, meta.tid, clean(comm.unwrap_or("?"), 15))
+        // the names that are too long for their column
+        let op = match op {
+            "process_madvise" => "pmadvise",
+            "last_words" => "words",
+            op => op,
+        };
+        let tid = Some(meta.tid).filter(|tid| *tid != 0).map_or("-".to_owned(), |tid| tid.to_string());
+        format!("{time:>13} {:>7} {tid:>7} {:<15} {op:<8}", meta.tgid, clean(comm.unwrap_or("?"), 15))
     }
 
     fn write_frame(&self, out: &mut impl Write, frame: &Frame) -> io::Result<()> {
@@ -146,6 +162,24 @@ fn oom_text(event: &OomEvent) -> String {
             maybe(shmem_rss_bytes)
         ),
     }
+}
+
+fn words_text(words: &LastWords) -> String {
+    let Some(go) = words.go else { return "its last state: the Go heap could not be read".to_owned() };
+    let (inuse, released) = (size(go.heap_inuse_bytes), size(go.heap_released_bytes));
+    format!("its last state: Go heap in use {inuse}, free {}, released {released}", size(go.heap_free_bytes))
+}
+
+fn fatal_text(event: &FatalEvent, message: Option<&str>) -> String {
+    let said = format!("{}: {}", event.what.title(), clean(message.unwrap_or("(no text)"), MESSAGE_COLUMNS));
+    let Some(go) = event.go else { return said };
+    let (inuse, released) = (size(go.heap_inuse_bytes), size(go.heap_released_bytes));
+    format!("{said}; Go heap in use {inuse}, free {}, released {released}", size(go.heap_free_bytes))
+}
+
+fn pressure_text(event: &PressureEvent) -> String {
+    let heap = event.go.as_ref().map(|go| format!("; Go heap in use {}", size(go.heap_inuse_bytes)));
+    format!("{}{}", told(&event.told), heap.unwrap_or_default())
 }
 
 fn reclaim_text(event: &ReclaimEvent) -> String {

@@ -2,7 +2,7 @@
 use crate::snapshot::ProcessSnapshot;
 
 /// `0`, `512 B`, `1.2 GiB`, `1023 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::sink) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     match bytes {
         0 => "0".to_owned(),
@@ -20,7 +20,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// `-` for what is not known.
-pub(super) fn maybe(bytes: Option<u64>) -> String {
+pub(in crate::sink) fn maybe(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "-".to_owned(), size)
 }
 
@@ -35,7 +35,7 @@ pub(super) fn signed_size(bytes: i64) -> String {
 }
 
 /// `0`, `999 ns`, `1.2 µs`, `12.3 ms`, `100 s`, `5.1 h`, `213504 d`.
-pub(super) fn duration(ns: u64) -> String {
+pub(in crate::sink) fn duration(ns: u64) -> String {
     let value = ns as f64;
     match ns {
         0 => "0".to_owned(),
@@ -66,8 +66,12 @@ pub(super) fn count(n: u64) -> String {
     format!("{value:.1}{}", ["", "k", "M", "G", "T", "P", "E"][unit])
 }
 
+pub(super) fn maybe_count(n: Option<u64>) -> String {
+    n.map_or_else(|| "-".to_owned(), count)
+}
+
 /// A ratio as percent; never 100 or 0 unless it is.
-pub(super) fn percent(ratio: f64) -> String {
+pub(in crate::sink) fn percent(ratio: f64) -> String {
     let percent = (ratio * 1000.0).round() / 10.0;
     match percent {
         p if p >= 100.0 && ratio < 1.0 => "99.9 %".to_owned(),
@@ -87,7 +91,7 @@ pub(super) fn who(process: &ProcessSnapshot) -> String {
 }
 
 /// Names come from other processes: no control characters, no more than `columns`.
-pub(super) fn clean(text: &str, columns: usize) -> String {
+pub(in crate::sink) fn clean(text: &str, columns: usize) -> String {
     let printable = |c: char| if c.is_control() { '?' } else { c };
     if text.chars().count() <= columns {
         return text.chars().map(printable).collect();
@@ -96,7 +100,7 @@ pub(super) fn clean(text: &str, columns: usize) -> String {
 }
 
 /// The same, but the end is what matters: a path.
-pub(super) fn clean_path(path: &str, columns: usize) -> String {
+pub(in crate::sink) fn clean_path(path: &str, columns: usize) -> String {
     let length = path.chars().count();
     if length <= columns {
         return clean(path, columns);

@@ -97,6 +97,10 @@ pub(crate) fn mlock(address: usize, length: usize) -> i64 {
     syscall!(libc::SYS_mlock, address, length)
 }
 
+pub(crate) fn forbid(address: usize, length: usize) -> i64 {
+    syscall!(libc::SYS_mprotect, address, length, libc::PROT_NONE)
+}
+
 /// Touches the first byte of every page that begins in the range; gives the number of pages.
 pub(crate) fn touch(address: usize, length: usize, write: bool) -> i64 {
     let mut pages = 0;

@@ -9,6 +9,7 @@
 //!     write OFF LEN | read OFF LEN     touches the first byte of every page
 //!     sysread OFF LEN                  read(2) from /dev/zero into it: the kernel faults
 //!     mlock OFF LEN
+//!     forbid OFF LEN                   mprotect with PROT_NONE
 //!     brk DELTA                        moves the break by that many bytes; `extra` is the break before
 //!     repeat N CMD                     CMD N times; `result` is the last one's, or the first failure
 //!     spawn N CMD, CMD                 N times fork + exec of itself with these commands, one child after the other
@@ -128,6 +129,7 @@ fn try_execute(command: &str) -> Option<Done> {
         "read" => ("read", calls::touch(address, length, false)),
         "sysread" => ("sysread", calls::read_zeros(address, length)),
         "mlock" => ("mlock", calls::mlock(address, length)),
+        "forbid" => ("forbid", calls::forbid(address, length)),
         _ => return None,
     };
     Some(Done { op, numbers, result, calls: 1 })

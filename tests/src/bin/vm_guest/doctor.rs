@@ -1,5 +1,5 @@
 //! What `memtrace doctor` says of this kernel is what `tests/vm/kernels.toml` expects, probe by probe.
-use crate::{Test, test};
+use crate::{Test, note, test};
 use memtrace_tests::Memtrace;
 use std::collections::BTreeMap;
 
@@ -23,6 +23,11 @@ fn verdicts() {
     }
     let absent = expected.keys().filter(|name| !found.contains_key(**name));
     wrong.extend(absent.map(|name| format!("{name} is no probe")));
+    for probe in probes.iter().filter(|probe| probe["verdict"] != "ok") {
+        let [name, verdict, reason, loses] = ["name", "verdict", "reason", "loses"].map(|key| text(key)(probe));
+        note(&format!("`{name}` is {verdict}: {reason}. Not known without it: {loses}"));
+    }
+    said["notes"].as_array().expect("notes").iter().filter_map(serde_json::Value::as_str).for_each(note);
     assert!(wrong.is_empty(), "{}", wrong.join("; "));
     assert_eq!(said["ready"], true, "{said}");
 }

@@ -3,14 +3,20 @@
 //!
 //! What the host has to say comes in the environment, which the kernel makes of its command line.
 mod boot;
+mod cgroup;
+mod clock;
 mod doctor;
 mod gone;
+mod hooks;
 mod ledger;
+mod loss;
 mod oom;
+mod reclaim;
 mod runtime;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Mutex;
+use std::time::Instant;
 
 pub(crate) struct Test {
     name: String,
@@ -23,7 +29,19 @@ pub(crate) fn test(name: impl Into<String>, run: impl Fn() + 'static) -> Test {
 
 /// In the order in which they run; what must have gone comes last.
 fn tests() -> Vec<Test> {
-    [doctor::tests(), ledger::tests(), runtime::tests(), oom::tests(), gone::tests()].into_iter().flatten().collect()
+    let all = [
+        doctor::tests(),
+        hooks::tests(),
+        ledger::tests(),
+        loss::tests(),
+        clock::tests(),
+        runtime::tests(),
+        reclaim::tests(),
+        cgroup::tests(),
+        oom::tests(),
+        gone::tests(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Of the reason that the verdict has room for; all of it goes before.
@@ -47,16 +65,24 @@ fn main() {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
     println!("\n### kernel {}", kernel.trim());
     let filter = std::env::var("VM_FILTER").unwrap_or_default();
-    for test in tests().iter().filter(|test| test.name.contains(&filter)) {
-        verdict(test);
-    }
+    let has_other_boot = std::env::var("VM_MEMORY_V1").is_ok_and(|is| is == "true");
+    let is_of_this_boot = |test: &&Test| !has_other_boot || (test.name == oom::VERSION_1) == boot::by_version_1();
+    tests().iter().filter(|test| test.name.contains(&filter)).filter(is_of_this_boot).for_each(verdict);
     println!("\n### end");
     boot::power_off();
 }
 
+/// Something that docs/kernels.md shall say of this kernel.
+pub(crate) fn note(text: &str) {
+    println!("\n### note {text}");
+}
+
 /// On a line of its own, whatever the kernel has just said.
 fn verdict(test: &Test) {
-    match catch_unwind(AssertUnwindSafe(&test.run)) {
+    let began = Instant::now();
+    let ended = catch_unwind(AssertUnwindSafe(&test.run));
+    println!("\n### took {:.1} s: {}", began.elapsed().as_secs_f64(), test.name);
+    match ended {
         Ok(()) => println!("\n### ok {}", test.name),
         Err(_) => {
             let why = WHY.lock().map(|why| why.clone()).unwrap_or_default();

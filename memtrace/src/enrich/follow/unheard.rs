@@ -1,0 +1,50 @@
+//! Ends that no record told of. Rings drop records and count them; and where the kernel may be preempted in a program of
+//! ours, it skips the next run of that program on this CPU (7.x, `__bpf_trace_run`). Who is gone must not be followed for
+//! ever, nor stay in the kernel's set, where the next process with its pid would be taken for it.
+use super::Follower;
+use crate::enrich::news::{FollowError, News};
+use crate::procfs::ProcError;
+use crate::procfs::process::Stat;
+
+/// So long it is gone before it is given up: its record may still be on the way.
+const GRACE_NS: u64 = 2_000_000_000;
+
+impl Follower {
+    /// What this round reads of a process. `None`: it is not there, and is given up once that was so for long.
+    pub(super) fn still_there(
+        &mut self,
+        pid: u32,
+        now_ns: u64,
+        tell: &mut impl FnMut(News),
+    ) -> Result<Option<Stat>, FollowError> {
+        let Some(known) = self.known.get_mut(&pid) else { return Ok(None) };
+        let stat = Stat::read(pid);
+        let started = known.described.start_time_ns;
+        let is_gone = match &stat {
+            Ok(stat) => !stat.is_alive_since(started),
+            Err(why) => matches!(why, ProcError::Vanished { .. }),
+        };
+        known.gone_since_ns = if is_gone { known.gone_since_ns.or(Some(now_ns)) } else { None };
+        if known.gone_since_ns.is_some_and(|since_ns| now_ns - since_ns >= GRACE_NS) {
+            let target = known.target;
+            log::debug!("pid {pid}: gone, and no record said so");
+            self.unheard += 1;
+            tell(News::Gone(target));
+            self.forget(pid)?;
+            self.drop_target(pid, target)?;
+        }
+        Ok(stat.ok().filter(|_| !is_gone))
+    }
+
+    /// Lets go of all that is held of a process that has ended.
+    pub(super) fn forget(&mut self, pid: u32) -> Result<(), FollowError> {
+        self.kernel.forget_faults(pid);
+        self.known.remove(&pid);
+        self.unwatch(pid);
+        self.kernel.withdraw_words(pid)?;
+        self.watch_fatal(pid, false);
+        self.dead_since_sweep = true;
+        self.named.remove(&pid);
+        Ok(())
+    }
+}

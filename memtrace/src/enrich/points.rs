@@ -1,0 +1,201 @@
+//! One point of a process's timeline: /proc, its Go runtime, its cgroup and the host, read together.
+use crate::cgroup::tree::Tree;
+use crate::cgroup::workload::Workload;
+use crate::cgroup::{Account, names_of};
+use crate::goruntime::{Finder, GoFigures, Runtime, Sample, Sampler};
+use crate::host::mounts::CgroupFacts;
+use crate::procfs::cgroup::read_memberships;
+use crate::procfs::clock::ClockOffset;
+use crate::procfs::host;
+use crate::procfs::process::Status;
+use crate::procfs::psi::Pressure;
+use crate::timeline::{Point, Signal};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A runtime that is not there yet is looked for again at the 1st, 2nd, 4th, … point, so often at most.
+const ATTACHES: u32 = 8;
+
+/// What several processes share at one instant, read once.
+pub(super) struct Instant {
+    t_ns: u64,
+    facts: Arc<CgroupFacts>,
+    wall: ClockOffset,
+    accounts: HashMap<PathBuf, Option<Account>>,
+    /// RSS of the members of a cgroup.
+    members: HashMap<PathBuf, HashMap<u32, Option<u64>>>,
+    memory: Option<(u64, u64)>,
+    pressure: Option<Pressure>,
+}
+
+impl Instant {
+    pub(super) fn now(t_ns: u64, facts: Arc<CgroupFacts>) -> Self {
+        let wall = ClockOffset::of_wall();
+        Self {
+            t_ns,
+            facts,
+            wall,
+            accounts: HashMap::new(),
+            members: HashMap::new(),
+            memory: host::memory_bytes(),
+            pressure: host::pressure(),
+        }
+    }
+
+    /// What counts is the cgroup whose limit is met first: its own, or one above.
+    fn limiting(&mut self, own: PathBuf) -> PathBuf {
+        let limit_path = self.account(&own).and_then(|account| account.limit_path.clone());
+        limit_path.unwrap_or(own)
+    }
+
+    fn account(&mut self, directory: &Path) -> Option<&Account> {
+        let account = self.accounts.entry(directory.to_path_buf());
+        account.or_insert_with(|| Account::at(directory, &self.facts)).as_ref()
+    }
+
+    fn members(&mut self, directory: &Path) -> &HashMap<u32, Option<u64>> {
+        self.members
+            .entry(directory.to_path_buf())
+            .or_insert_with(|| Tree::read(directory).pids().into_iter().map(|pid| (pid, rss_bytes(pid))).collect())
+    }
+}
+
+fn rss_bytes(pid: u32) -> Option<u64> {
+    Status::read(pid).ok()?.rss_bytes()
+}
+
+/// Reads one process again and again.
+#[derive(Debug)]
+pub(super) struct PointReader {
+    pid: u32,
+    go: Option<(Runtime, Sampler)>,
+    /// Of the newest point.
+    figures: Option<Box<GoFigures>>,
+    points: u32,
+    directory: Option<PathBuf>,
+    own: Option<PathBuf>,
+    is_moved: bool,
+}
+
+impl PointReader {
+    pub(super) fn new(pid: u32) -> Self {
+        Self { pid, go: None, figures: None, points: 0, directory: None, own: None, is_moved: false }
+    }
+
+    /// Of the memory cgroup whose limit it meets first, when it was last read.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
+    /// What it counts as, when that may have changed with its cgroup.
+    pub(super) fn moved(&mut self, facts: &CgroupFacts) -> Option<Workload> {
+        let own = self.own.as_ref().filter(|_| std::mem::take(&mut self.is_moved))?;
+        let (place, names) = names_of(own, facts)?;
+        Workload::of(&place, names.as_ref())
+    }
+
+    pub(super) fn figures(&self) -> Option<&GoFigures> {
+        self.figures.as_deref()
+    }
+
+    pub(super) fn runtime(&self) -> Option<&Runtime> {
+        self.go.as_ref().map(|(runtime, _)| runtime)
+    }
+
+    /// `None`: it has no memory any more.
+    pub(super) fn read(&mut self, now: &mut Instant, finder: &mut Finder) -> Option<Point> {
+        let status = Status::read(self.pid).ok()?;
+        let rss = status.rss_bytes()?;
+        let mut point = Point::at(now.t_ns);
+        point.set(Signal::Rss, rss);
+        point.set(Signal::RssAnon, status.rss_anon_bytes);
+        point.set(Signal::RssFile, status.rss_file_bytes);
+        point.set(Signal::RssShmem, status.rss_shmem_bytes);
+        point.set(Signal::Swap, status.swap_bytes);
+        point.set(Signal::Threads, u64::from(status.threads));
+        let sample = self.sample(finder);
+        self.figures = sample.as_ref().map(|sample| Box::new(GoFigures::from(sample)));
+        if let Some(sample) = sample {
+            go(&mut point, &sample, now.wall);
+        }
+        let own = read_memberships(self.pid).ok().and_then(|of| now.facts.memory_directory(&of));
+        // A process that has begun to die since is in no cgroup, or in the first of all.
+        if own != self.own && Status::read(self.pid).ok()?.rss_bytes().is_none() {
+            return None;
+        }
+        self.is_moved |= own != self.own;
+        self.own.clone_from(&own);
+        self.directory = own.map(|own| now.limiting(own));
+        let mut pressure = now.pressure;
+        if let Some(directory) = &self.directory {
+            if let Some(account) = now.account(directory) {
+                pressure = account.pressure.or(pressure);
+                charged(&mut point, account);
+            }
+            let members = now.members(directory);
+            let others = members.iter().filter(|(pid, _)| **pid != self.pid);
+            point.set(Signal::OthersRss, others.filter_map(|(_, rss)| *rss).sum::<u64>());
+            point.set(Signal::CgroupProcesses, members.len() as u64);
+        }
+        point.set(Signal::PressureSome, pressure.map(|pressure| pressure.some.total_ns));
+        point.set(Signal::PressureFull, pressure.and_then(|pressure| pressure.full).map(|full| full.total_ns));
+        point.set(Signal::HostAvailable, now.memory.map(|(available, _)| available));
+        point.set(Signal::HostTotal, now.memory.map(|(_, total)| total));
+        Some(point)
+    }
+
+    fn sample(&mut self, finder: &mut Finder) -> Option<Sample> {
+        self.points = self.points.saturating_add(1);
+        if self.go.is_none() && self.points.is_power_of_two() && self.points < 1 << ATTACHES {
+            let found = finder.find(self.pid).ok()?;
+            let runtime = Runtime::attach_to(self.pid, &found).ok()?;
+            let sampler = runtime.sampler().ok()?;
+            self.go = Some((runtime, sampler));
+        }
+        let (runtime, sampler) = self.go.as_mut()?;
+        sampler.sample(runtime).ok()
+    }
+}
+
+fn go(point: &mut Point, sample: &Sample, wall: ClockOffset) {
+    const PPM: f64 = 1e6;
+    let of = &sample.memstats;
+    point.set(Signal::HeapInuse, of.heap_inuse);
+    point.set(Signal::HeapIdle, of.heap_idle);
+    point.set(Signal::HeapReleased, of.heap_released);
+    point.set(Signal::HeapAlloc, of.heap_alloc);
+    point.set(Signal::HeapLive, sample.heap_marked);
+    // Without a goal it is the largest number there is.
+    point.set(Signal::HeapGoal, Some(of.next_gc).filter(|goal| *goal < 1 << 62));
+    point.set(Signal::StackInuse, of.stack_inuse);
+    point.set(Signal::MappedReady, sample.mapped_ready);
+    point.set(Signal::Gomemlimit, sample.gomemlimit_bytes);
+    point.set(Signal::GogcPercent, sample.gogc_percent.map(u64::from));
+    point.set(Signal::Goroutines, sample.num_goroutine);
+    point.set(Signal::GcCycles, u64::from(of.num_gc));
+    point.set(Signal::LastGc, Some(of.last_gc).filter(|at| *at > 0).map(|at| wall.to_monotonic(at)));
+    point.set(Signal::TotalAlloc, of.total_alloc);
+    point.set(Signal::GcCpuPpm, (of.num_gc > 0).then_some((of.gc_cpu_fraction.clamp(0.0, 1.0) * PPM) as u64));
+}
+
+fn charged(point: &mut Point, of: &Account) {
+    for (signal, value) in [
+        (Signal::Charge, of.charge_bytes),
+        (Signal::Limit, of.effective_limit_bytes),
+        (Signal::CgroupAnon, of.anon_bytes),
+        (Signal::CgroupFile, of.file_bytes),
+        (Signal::CgroupShmem, of.shmem_bytes),
+        (Signal::CgroupInactiveFile, of.inactive_file_bytes),
+        (Signal::CgroupActiveFile, of.active_file_bytes),
+        (Signal::CgroupKernel, of.kernel_bytes),
+        (Signal::CgroupSlabReclaimable, of.slab_reclaimable_bytes),
+        (Signal::CgroupPageTables, of.page_tables_bytes),
+        (Signal::CgroupSock, of.sock_bytes),
+        (Signal::CgroupSwap, of.swap_bytes),
+        (Signal::LimitHits, of.limit_hits),
+        (Signal::OomKills, of.oom_kills),
+    ] {
+        point.set(signal, value);
+    }
+}

@@ -1,0 +1,396 @@
+//! What the black box is fed with: a point of every process each second, ten a second where its cgroup has little room
+//! left, and close looks while they can still be had.
+use super::News;
+use super::closeup::Closeup;
+use super::points::{Instant, PointReader};
+use super::walked::Walks;
+use crate::cgroup::Account;
+use crate::event::{TargetId, Walk};
+use crate::goruntime::{Finder, GoFigures};
+use crate::host::mounts::CgroupFacts;
+use crate::procfs::{clock, own};
+use crate::source::kmsg::Kmsg;
+use crate::timeline::Signal;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// The clock of the rounds is this part of one early rather than late.
+const SLACK: u64 = 20;
+/// Close looks are this far apart, and their cost is at most one part in so many of the time.
+const LOOK_NS: u64 = SECOND_NS;
+const LOOK_COST: u64 = 5;
+/// And no look is begun so long after the tick they belong to.
+const LOOKS_NS: u64 = SECOND_NS / 20;
+/// So long after memory was told to be short there are points at every tick.
+const PRESSED_NS: u64 = 10 * SECOND_NS;
+/// Without any need for one there is one so often.
+const LOOK_ANYWAY_NS: u64 = 300 * SECOND_NS;
+
+/// How often points are taken, and when more than that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// Between two points of a process.
+    pub round_ns: u64,
+    /// With less than this part of the limit left, or so little time at the present pace, points come at every tick.
+    pub burst_percent: u64,
+    pub burst_ns: u64,
+    /// With less than this part left there is a close look now and then.
+    pub look_percent: u64,
+    /// Of one CPU: rounds come less often where memtrace would take more; `None`: however much it takes.
+    pub cpu_percent: Option<u64>,
+    /// But no less often than this.
+    pub longest_ns: u64,
+}
+
+impl Pace {
+    /// After so much work there is no round before so much time has gone by.
+    fn owes_ns(&self, taken_ns: u64) -> u64 {
+        let owes = |percent: u64| taken_ns.saturating_mul(100) / percent.max(1);
+        self.cpu_percent.map_or(0, |percent| owes(percent).min(self.longest_ns))
+    }
+
+    /// What is said of the first rounds that are left out.
+    fn thin(&self, missed: u64) -> String {
+        let rounds = missed + 1;
+        let percent = self.cpu_percent.unwrap_or_default();
+        format!(
+            "the points of {rounds} rounds came as one: in time they would take more than {percent} % of a CPU, or it had none"
+        )
+    }
+}
+
+/// Whom it looks at, and when next.
+#[derive(Debug)]
+struct Watched {
+    target: TargetId,
+    reader: PointReader,
+    has_point: bool,
+    /// When its last close look ended, and from when on there may be another.
+    looked_ns: Option<u64>,
+    next_look_ns: u64,
+    pressed_until_ns: u64,
+    /// Its addresses will have names when it is gone.
+    is_attached: bool,
+}
+
+/// Room in a cgroup.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    t_ns: u64,
+    charge_bytes: u64,
+    limit_bytes: Option<u64>,
+    /// How fast the charge grows.
+    bytes_per_s: u64,
+}
+
+impl Room {
+    fn left_bytes(&self) -> Option<u64> {
+        Some(self.limit_bytes?.saturating_sub(self.charge_bytes))
+    }
+
+    fn is_below(&self, percent: u64) -> bool {
+        self.left_bytes().zip(self.limit_bytes).is_some_and(|(left, limit)| left < limit / 100 * percent)
+    }
+
+    fn ends_within(&self, ns: u64) -> bool {
+        let left_ns = |left: u64| u128::from(left) * u128::from(SECOND_NS) / u128::from(self.bytes_per_s.max(1));
+        self.left_bytes().is_some_and(|left| left_ns(left) < u128::from(ns))
+    }
+
+    fn next(&self, t_ns: u64, charge_bytes: u64) -> Room {
+        let elapsed_ns = t_ns.saturating_sub(self.t_ns).max(1);
+        let grown = u128::from(charge_bytes.saturating_sub(self.charge_bytes)) * u128::from(SECOND_NS);
+        let bytes_per_s = if self.t_ns == 0 { 0 } else { (grown / u128::from(elapsed_ns)) as u64 };
+        Room { t_ns, charge_bytes, bytes_per_s, ..*self }
+    }
+}
+
+/// Of all targets.
+#[derive(Debug)]
+pub struct Watcher {
+    facts: Arc<CgroupFacts>,
+    watched: HashMap<u32, Watched>,
+    rooms: HashMap<PathBuf, Room>,
+    round_ns: u64,
+    /// What memtrace had taken of the CPUs when that round began.
+    round_cpu_ns: u64,
+    log: Option<Kmsg>,
+    pace: Pace,
+    walks: Walks,
+    sampling: Sampling,
+}
+
+/// How much it has looked since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sampling {
+    /// Points of all timelines.
+    pub points: u64,
+    /// Points that were due and not taken: a round came late.
+    pub thinned: u64,
+    /// Close looks.
+    pub looks: u64,
+}
+
+impl Watcher {
+    pub fn new(facts: CgroupFacts, log: Option<Kmsg>, pace: Pace) -> Watcher {
+        let (watched, rooms) = (HashMap::new(), HashMap::new());
+        Watcher {
+            facts: Arc::new(facts),
+            watched,
+            rooms,
+            round_ns: 0,
+            round_cpu_ns: 0,
+            log,
+            pace,
+            walks: Walks::new(),
+            sampling: Sampling::default(),
+        }
+    }
+
+    pub(super) fn settle(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// It has ended, or is another program now.
+    pub(super) fn forget(&mut self, pid: u32) {
+        if let Some(watched) = self.watched.remove(&pid) {
+            self.walks.forget(pid, watched.target);
+        }
+    }
+
+    /// It is time to look at everybody again.
+    pub(super) fn is_round(&self, now_ns: u64) -> bool {
+        let since_ns = now_ns.saturating_sub(self.round_ns);
+        since_ns + self.pace.round_ns / SLACK >= self.pace.round_ns && since_ns >= self.pace.owes_ns(self.taken_ns())
+    }
+
+    /// Of the CPUs, since the last round began; not counted where nobody asks.
+    fn taken_ns(&self) -> u64 {
+        let counted = self.pace.cpu_percent.filter(|_| self.round_ns > 0);
+        counted.map_or(0, |_| own::cpu_ns().saturating_sub(self.round_cpu_ns))
+    }
+
+    /// Before this one; the first of all has none before it.
+    fn missed_rounds(&self, now_ns: u64) -> u64 {
+        let round_ns = self.pace.round_ns.max(1);
+        let since_ns = if self.round_ns == 0 { 0 } else { now_ns.saturating_sub(self.round_ns) };
+        (since_ns.saturating_add(round_ns / SLACK) / round_ns).saturating_sub(1)
+    }
+
+    pub(super) fn sampling(&self) -> Sampling {
+        self.sampling
+    }
+
+    /// What its Go runtime said at its newest point.
+    pub(super) fn go(&self, pid: u32, target: TargetId) -> Option<&GoFigures> {
+        self.watched.get(&pid).filter(|watched| watched.target == target)?.reader.figures()
+    }
+
+    /// Everybody who is there.
+    pub(super) fn tick(
+        &mut self,
+        now_ns: u64,
+        is_round: bool,
+        targets: &[(u32, TargetId)],
+        finder: &mut Finder,
+        tell: &mut impl FnMut(News),
+    ) {
+        if is_round {
+            let missed = self.missed_rounds(now_ns);
+            if missed > 0 && self.sampling.thinned == 0 && self.pace.cpu_percent.is_some() {
+                tell(News::Note(self.pace.thin(missed)));
+            }
+            self.sampling.thinned += missed * targets.len() as u64;
+            self.round_ns = now_ns;
+            self.round_cpu_ns = own::cpu_ns();
+            self.forget_unused();
+        }
+        self.measure_rooms(now_ns);
+        // Only when there is a point: most ticks have none.
+        let mut instant = None;
+        let visit =
+            |(pid, target): &(u32, TargetId)| self.visit(*pid, *target, is_round, (now_ns, &mut instant), finder, tell);
+        let mut due: Vec<_> = targets.iter().filter_map(visit).collect();
+        // Who was looked at longest ago comes first, the new ones before all. What is asked for meanwhile waits.
+        due.sort_unstable();
+        for (_, pid) in due {
+            self.look(pid, finder, tell);
+            if clock::monotonic_ns().saturating_sub(now_ns) > LOOKS_NS {
+                break;
+            }
+        }
+        self.tell_log(tell);
+    }
+
+    /// One who is there from the start, at once: it may be killed before the first tick.
+    pub(super) fn meet(&mut self, pid: u32, target: TargetId, finder: &mut Finder, tell: &mut impl FnMut(News)) {
+        let now_ns = clock::monotonic_ns();
+        self.visit(pid, target, true, (now_ns, &mut None), finder, tell);
+    }
+
+    /// A point of one process where it is time for it; when it was last looked at, and its pid, if it wants a look.
+    fn visit(
+        &mut self,
+        pid: u32,
+        target: TargetId,
+        is_round: bool,
+        (now_ns, instant): (u64, &mut Option<Instant>),
+        finder: &mut Finder,
+        tell: &mut impl FnMut(News),
+    ) -> Option<(u64, u32)> {
+        let watched = self.watched.entry(pid).or_insert_with(|| Watched::new(pid, target));
+        if watched.target != target {
+            *watched = Watched::new(pid, target);
+        }
+        let room = watched.reader.directory().and_then(|at| self.rooms.get(at)).copied().unwrap_or_default();
+        let is_tight = room.is_below(self.pace.burst_percent)
+            || room.ends_within(self.pace.burst_ns)
+            || now_ns < watched.pressed_until_ns;
+        if (is_round || is_tight || !watched.has_point)
+            && let Some(point) = watched
+                .reader
+                .read(instant.get_or_insert_with(|| Instant::now(now_ns, Arc::clone(&self.facts))), finder)
+        {
+            watched.has_point = true;
+            self.sampling.points += 1;
+            let limit_bytes = point.get(Signal::Limit);
+            if let Some(at) = watched.reader.directory() {
+                self.rooms.entry(at.to_path_buf()).or_default().limit_bytes = limit_bytes;
+            }
+            tell(News::Point(target, Box::new(point)));
+            if let Some(workload) = watched.reader.moved(&self.facts) {
+                tell(News::Workload(target, Box::new(workload)));
+            }
+        }
+        if !watched.is_attached && watched.reader.runtime().is_some() {
+            watched.is_attached = true;
+            self.walks.attach(pid);
+        }
+        let wants = watched.wants_look(now_ns, is_tight || room.is_below(self.pace.look_percent));
+        wants.then(|| (watched.looked_ns.unwrap_or(0), pid))
+    }
+
+    /// The memory of a process is short: more points for a while, and close looks in their turn.
+    pub(super) fn pressed(&mut self, pid: u32, now_ns: u64) {
+        if let Some(watched) = self.watched.get_mut(&pid) {
+            watched.pressed_until_ns = now_ns + PRESSED_NS;
+        }
+    }
+
+    /// Now.
+    pub(super) fn look(&mut self, pid: u32, finder: &mut Finder, tell: &mut impl FnMut(News)) {
+        if let Some(watched) = self.watched.get_mut(&pid) {
+            self.sampling.looks += 1;
+            tell(News::Closeup(Box::new(watched.look(pid, finder))));
+        }
+    }
+
+    /// What the kernel logged since the last time.
+    pub(super) fn tell_log(&mut self, tell: &mut impl FnMut(News)) {
+        let lines = self.log.as_mut().map(Kmsg::lines).unwrap_or_default();
+        lines.into_iter().for_each(|line| tell(News::KernelLine(line)));
+    }
+
+    /// What the kernel walked of a process that is being killed.
+    pub(super) fn walk(&mut self, walk: &Walk, tell: &mut impl FnMut(News)) {
+        let watched = self.watched.get(&walk.meta.tgid).filter(|watched| watched.target == walk.meta.target);
+        if let Some(runtime) = watched.and_then(|watched| watched.reader.runtime())
+            && let Some(state) = self.walks.take(walk, runtime)
+        {
+            tell(News::LastState(Box::new(state)));
+        }
+    }
+
+    /// The account of a process's cgroup, as it was when the process was last seen; the process may be gone.
+    pub(super) fn account(&self, pid: u32) -> Option<Account> {
+        let directory = self.watched.get(&pid)?.reader.directory()?;
+        Account::at(directory, &self.facts)
+    }
+
+    fn measure_rooms(&mut self, now_ns: u64) {
+        let version = self.facts.memory_version.unwrap_or(2);
+        for (directory, room) in &mut self.rooms {
+            if let Some(charge_bytes) = Account::charge_of(directory, version) {
+                *room = room.next(now_ns, charge_bytes);
+            }
+        }
+    }
+
+    fn forget_unused(&mut self) {
+        let used: HashSet<_> = self.watched.values().filter_map(|watched| watched.reader.directory()).collect();
+        self.rooms.retain(|directory, _| used.contains(directory.as_path()));
+    }
+}
+
+impl Watched {
+    fn new(pid: u32, target: TargetId) -> Self {
+        Self {
+            target,
+            reader: PointReader::new(pid),
+            has_point: false,
+            looked_ns: None,
+            next_look_ns: 0,
+            pressed_until_ns: 0,
+            is_attached: false,
+        }
+    }
+
+    /// The first is what later ones are compared with.
+    fn wants_look(&self, now_ns: u64, has_little_room: bool) -> bool {
+        let Some(looked_ns) = self.looked_ns else { return true };
+        now_ns >= self.next_look_ns && (has_little_room || now_ns.saturating_sub(looked_ns) >= LOOK_ANYWAY_NS)
+    }
+
+    fn look(&mut self, pid: u32, finder: &mut Finder) -> Closeup {
+        let closeup = Closeup::take(pid, self.target, self.reader.runtime(), finder);
+        let end_ns = clock::monotonic_ns();
+        self.looked_ns = Some(end_ns);
+        self.next_look_ns = end_ns + LOOK_NS.max(closeup.took_ns.saturating_mul(LOOK_COST));
+        closeup
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_that_came_late_are_counted() {
+        let pace = Pace { round_ns: SECOND_NS, ..Pace::default() };
+        let mut watcher = Watcher::new(CgroupFacts::default(), None, pace);
+        let mut rounds = |t_ns: &[u64]| {
+            t_ns.iter().for_each(|t_ns| {
+                let is_round = watcher.is_round(*t_ns);
+                watcher.tick(*t_ns, is_round, &[(u32::MAX, 1), (u32::MAX - 1, 2)], &mut Finder::default(), &mut |_| {})
+            });
+            watcher.sampling()
+        };
+        // The first has none before it; a little early, or less than a whole one late, is none.
+        let on_time =
+            rounds(&[7 * SECOND_NS, 8 * SECOND_NS, 9 * SECOND_NS - SECOND_NS / 30, 10 * SECOND_NS + SECOND_NS / 2]);
+        assert_eq!((on_time.points, on_time.thinned), (0, 0), "of processes that are not there nothing is taken");
+        assert_eq!(rounds(&[13 * SECOND_NS + SECOND_NS / 2]).thinned, 4, "two rounds of two processes");
+    }
+
+    #[test]
+    fn a_round_that_took_much_is_followed_by_a_long_rest() {
+        let pace = |cpu_percent| Pace { cpu_percent, longest_ns: 10 * SECOND_NS, ..Pace::default() };
+        assert_eq!((pace(None).owes_ns(SECOND_NS), pace(Some(5)).owes_ns(0)), (0, 0));
+        assert_eq!(pace(Some(5)).owes_ns(SECOND_NS / 10), 2 * SECOND_NS, "100 ms are 5 % of 2 s");
+        assert_eq!(pace(Some(1)).owes_ns(u64::MAX), 10 * SECOND_NS);
+    }
+
+    #[test]
+    fn room_is_little_by_its_size_or_by_the_pace_at_which_it_goes() {
+        let at = |charge_bytes, limit_bytes, bytes_per_s| Room { t_ns: 1, charge_bytes, limit_bytes, bytes_per_s };
+        assert!(at(95, Some(100), 0).is_below(10) && !at(80, Some(100), 0).is_below(10));
+        assert!(at(0, Some(100), 50).ends_within(3 * SECOND_NS) && !at(0, Some(100), 20).ends_within(3 * SECOND_NS));
+        assert!(!at(1 << 40, None, u64::MAX).ends_within(3 * SECOND_NS) && !at(1 << 40, None, 0).is_below(100));
+        let grown = at(100, Some(1000), 0).next(1 + SECOND_NS / 10, 130);
+        assert_eq!((grown.bytes_per_s, grown.limit_bytes), (300, Some(1000)));
+        assert_eq!(grown.next(grown.t_ns + SECOND_NS, 50).bytes_per_s, 0);
+        assert_eq!(Room::default().next(5, 1 << 30).bytes_per_s, 0, "a first look knows no pace");
+    }
+}

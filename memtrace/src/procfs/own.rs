@@ -1,0 +1,71 @@
+//! What memtrace itself costs.
+use super::process::Status;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+/// What is not known is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnCost {
+    pub rss_bytes: Option<u64>,
+    /// Of all its threads, the ended ones too.
+    pub cpu: Option<Duration>,
+    pub open_fds: Option<u64>,
+}
+
+impl OwnCost {
+    pub fn read() -> OwnCost {
+        // The entry through which they are listed is not counted.
+        let fds = || Some((std::fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1));
+        OwnCost {
+            rss_bytes: Status::read(std::process::id()).ok().and_then(|status| status.rss_bytes()),
+            cpu: cpu(),
+            open_fds: fds(),
+        }
+    }
+}
+
+fn cpu() -> Option<Duration> {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()
+}
+
+/// [`OwnCost::cpu`]; 0 where it is not known.
+pub fn cpu_ns() -> u64 {
+    cpu().map_or(0, |cpu| u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// As many open files as this process may have without asking anybody, or `most` of them: each thread of a target takes
+/// two, and what services are started with, 1024, is meant for programs that use `select`. Whom it starts inherits it.
+pub fn raise_open_files(most: Option<u64>) -> std::io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = most.map_or(maximum, |most| Some(maximum.map_or(most, |maximum| most.min(maximum))));
+    Ok(setrlimit(Resource::Nofile, Rlimit { current, maximum })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_to_what_is_allowed() {
+        let current = |most| {
+            raise_open_files(most).unwrap();
+            getrlimit(Resource::Nofile).current
+        };
+        assert_eq!(current(Some(512)), Some(512));
+        assert_eq!(current(Some(u64::MAX)), current(None));
+        assert_eq!(current(None), getrlimit(Resource::Nofile).maximum);
+    }
+
+    #[test]
+    fn own_cost_is_known_and_grows() {
+        let OwnCost { rss_bytes: Some(rss_bytes), cpu: Some(cpu), open_fds: Some(open_fds) } = OwnCost::read() else {
+            panic!("{:?}", OwnCost::read())
+        };
+        let file = std::fs::File::open("/proc/self/stat").unwrap();
+        let after = OwnCost::read();
+        // Tests run on several threads.
+        assert!(rss_bytes > 0 && open_fds > 0 && after.open_fds > Some(0) && after.cpu > Some(cpu), "{after:?}");
+        drop(file);
+    }
+}
