@@ -137,7 +137,30 @@ fn assert_figures(process: &Value, model: &Model, says: &str) {
     assert!(found.is_empty(), "\n  {}\n{says}", found.join("\n  "));
 }
 
-fn one_thread(seed: u64) {
+/// Lazily freed pages that reclaim has taken, of all processes: no sequence knows of these.
+fn taken_by_reclaim() -> u64 {
+    let text = std::fs::read_to_string("/proc/vmstat").expect("/proc/vmstat");
+    let value = text.lines().find_map(|line| line.strip_prefix("pglazyfreed ")).expect("pglazyfreed");
+    value.parse().expect("a number")
+}
+
+/// Runs it until the kernel took no page by itself meanwhile: then, and only then, is the model the truth.
+#[track_caller]
+fn undisturbed(seed: u64, run: impl Fn(u64, &dyn Fn() -> bool)) {
+    for _ in 0..10 {
+        let before = taken_by_reclaim();
+        let is_disturbed = || taken_by_reclaim() != before;
+        run(seed, &is_disturbed);
+        if !is_disturbed() {
+            return;
+        }
+        println!("seed {seed}: reclaim took lazily freed pages, again");
+    }
+    panic!("reclaim took lazily freed pages in each of ten runs: this machine is short of memory");
+}
+
+/// Compares nothing once it is disturbed.
+fn one_thread(seed: u64, is_disturbed: &dyn Fn() -> bool) {
     let mut pages = pages(&[]);
     let mut sequence = Sequence::new(seed, FIRST, true);
     let process = ledger_of(&mut pages, &[], |pages| {
@@ -146,13 +169,20 @@ fn one_thread(seed: u64) {
             let (command, errno) = sequence.step();
             // The kernel itself first: what it does is what the model says.
             assert_eq!(pages.run(&command)["errno"], errno, "{}", sequence.says());
-            assert_eq!((pages.rss() - before) / PAGE, sequence.model.resident_pages(), "{}", sequence.says());
+            let resident_pages = (pages.rss() - before) / PAGE;
+            if is_disturbed() {
+                return;
+            }
+            assert_eq!(resident_pages, sequence.model.resident_pages(), "{}", sequence.says());
         }
     });
-    assert_figures(&process, &sequence.model, &sequence.says());
+    if !is_disturbed() {
+        assert_figures(&process, &sequence.model, &sequence.says());
+    }
 }
 
-fn four_threads(seed: u64) {
+/// Compares nothing once it is disturbed.
+fn four_threads(seed: u64, is_disturbed: &dyn Fn() -> bool) {
     let mut pages = pages(&["--threads", "4"]);
     // Side by side: neighbours share a chunk.
     let mut all: Vec<Sequence> = (0..4).map(|n| Sequence::new(seed + n, FIRST + n * PAGES, false)).collect();
@@ -165,7 +195,9 @@ fn four_threads(seed: u64) {
     let mut models = all.into_iter().map(|sequence| sequence.model);
     let mut sum = models.next().expect("four");
     models.for_each(|model| sum.absorb(&model));
-    assert_figures(&process, &sum, &says);
+    if !is_disturbed() {
+        assert_figures(&process, &sum, &says);
+    }
 }
 
 /// Each thread's next commands, all threads at once.
@@ -185,7 +217,7 @@ fn round(pages: &mut Pages, all: &mut [Sequence]) {
 fn any_sequence_of_one_thread_is_exact() {
     for seed in [1, 2, 3, new_seed()] {
         println!("seed {seed}");
-        one_thread(seed);
+        undisturbed(seed, one_thread);
     }
 }
 
@@ -193,6 +225,6 @@ fn any_sequence_of_one_thread_is_exact() {
 fn any_sequences_of_four_threads_at_once_are_exact() {
     for seed in [10, 20, 30, new_seed()] {
         println!("seeds {seed} and the three after it");
-        four_threads(seed);
+        undisturbed(seed, four_threads);
     }
 }
