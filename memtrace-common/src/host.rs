@@ -17,6 +17,9 @@ pub struct Host {
     pub pgd: u64,
     /// CPUs whose offset was found.
     pub cpus_found: u64,
+    /// In a pid namespace of its own: the last victim of the OOM killer, `pid << 32 | tgid`, as the initial namespace
+    /// calls the task and as memtrace's own calls the process. Written under the kernel's `oom_lock`.
+    pub victim: u64,
 }
 
 /// The advice value of the calibration call `madvise(page, MAGIC_WORD, ADVICE)`: refused by every kernel.

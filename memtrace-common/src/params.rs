@@ -1,9 +1,11 @@
 //! Start-up parameters of the kernel side: one read-only global, constants to the verifier, so that code for what this
 //! kernel lacks is pruned. Offsets are bytes; [`ABSENT`] means this kernel has no such field.
+mod pids;
 mod registers;
 
 use bytemuck::{Pod, Zeroable};
 
+pub use pids::PidOffsets;
 pub use registers::RegisterOffsets;
 
 pub const ABSENT: u32 = u32::MAX;
@@ -15,6 +17,7 @@ pub const GLOBAL: &str = "PARAMS";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Params {
     pub task: TaskOffsets,
+    pub pids: PidOffsets,
     pub mm: MmOffsets,
     pub cgroup: CgroupOffsets,
     pub trace: TraceOffsets,

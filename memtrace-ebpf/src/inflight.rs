@@ -1,13 +1,13 @@
-//! What a traced call's enter leaves for its exit: one slot per tid (modulo), an array instead of a hash because both
-//! ends of every memory call on the host come here.
+//! What a traced call's enter leaves for its exit: one slot per thread of the host (its tid in the initial
+//! pid namespace, modulo), an array instead of a hash because both ends of every memory call on the host come here.
 
 use crate::scratch::Counters;
 
-/// `tid` 0 = free. Written only by the thread itself, but two threads that collide and enter within the same few
-/// nanoseconds may both claim it (benign race: the loser's exit finds another tid and counts as filtered).
+/// `thread` 0 = free. Written only by the thread itself, but two threads that collide and enter within the same few
+/// nanoseconds may both claim it (benign race: the loser's exit finds another thread and counts as filtered).
 #[repr(C)]
 pub struct InFlight {
-    pub tid: u32,
+    pub thread: u32,
     /// A `map_op`, or `ADVISE`, `PROCESS_ADVISE`, `MEMCG_RECLAIM`, `DIRECT_RECLAIM`.
     pub op: u32,
     pub t_ns: u64,

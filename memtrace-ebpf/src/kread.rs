@@ -175,14 +175,6 @@ pub fn current_task() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// `(tgid, tid)` in the initial pid namespace.
-#[inline(always)]
-pub fn current_ids() -> (u32, u32) {
-    // SAFETY: no arguments.
-    let ids = unsafe { generated::bpf_get_current_pid_tgid() };
-    ((ids >> 32) as u32, ids as u32)
-}
-
 #[inline(always)]
 pub fn cpu() -> u32 {
     // SAFETY: no arguments.

@@ -16,6 +16,8 @@ pub mod counters;
 #[cfg(target_arch = "bpf")]
 pub mod emit;
 #[cfg(target_arch = "bpf")]
+pub mod ids;
+#[cfg(target_arch = "bpf")]
 pub mod inflight;
 #[cfg(target_arch = "bpf")]
 pub mod kread;

@@ -4,9 +4,9 @@ pub mod walk;
 pub mod words;
 
 use crate::inflight::{Activity, InFlight};
-use crate::kread;
 use crate::probes::{fault::Last, reclaim::Stall};
 use crate::scratch::{Chunk, ROOMS, Scratch};
+use crate::{ids, kread};
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, StackTrace};
@@ -145,13 +145,13 @@ pub fn counters(hook: u32) -> Option<&'static mut ProgramCounters> {
 }
 
 #[inline(always)]
-pub fn slot(tid: u32) -> Option<&'static mut InFlight> {
-    shared!(INFLIGHT.get_ptr_mut(tid & (SLOTS - 1)))
+pub fn slot(thread: u32) -> Option<&'static mut InFlight> {
+    shared!(INFLIGHT.get_ptr_mut(thread & (SLOTS - 1)))
 }
 
 #[inline(always)]
-pub fn stall(tid: u32) -> Option<&'static mut Stall> {
-    shared!(STALLS.get_ptr_mut(tid & (CELLS - 1)))
+pub fn stall(thread: u32) -> Option<&'static mut Stall> {
+    shared!(STALLS.get_ptr_mut(thread & (CELLS - 1)))
 }
 
 #[inline(always)]
@@ -161,8 +161,7 @@ pub fn activity(target: u32) -> Option<&'static mut Activity> {
 
 #[inline(always)]
 pub fn scratch() -> Option<&'static mut Scratch> {
-    let (_, tid) = kread::current_ids();
-    shared!(SCRATCH.get_ptr_mut(tid & (ROOMS - 1)))
+    shared!(SCRATCH.get_ptr_mut(ids::thread() & (ROOMS - 1)))
 }
 
 #[inline(always)]

@@ -1,6 +1,8 @@
 //! Globals set by the loader before load: constants to the verifier, so code for what this kernel lacks is pruned.
 use memtrace_common::layout;
-use memtrace_common::params::{CgroupOffsets, MmOffsets, Params, RegisterOffsets, Switches, TaskOffsets, TraceOffsets};
+use memtrace_common::params::{
+    CgroupOffsets, MmOffsets, Params, PidOffsets, RegisterOffsets, Switches, TaskOffsets, TraceOffsets,
+};
 
 #[unsafe(no_mangle)]
 static PARAMS: Params = initial();
@@ -31,6 +33,7 @@ macro_rules! section {
 }
 
 section!(task_raw, task, TaskOffsets);
+section!(pid_raw, pids, PidOffsets);
 section!(mm_raw, mm, MmOffsets);
 section!(cgroup_raw, cgroup, CgroupOffsets);
 section!(trace_raw, trace, TraceOffsets);
@@ -42,6 +45,9 @@ section!(switch_raw, switches, Switches);
 macro_rules! param {
     (task.$f:ident) => {
         $crate::params::task_raw(|p| $crate::project!(p, $f))
+    };
+    (pids.$f:ident) => {
+        $crate::params::pid_raw(|p| $crate::project!(p, $f))
     };
     (mm.$f:ident) => {
         $crate::params::mm_raw(|p| $crate::project!(p, $f))

@@ -1,5 +1,5 @@
 //! Who is observed.
-use crate::{kread, maps, param, shared};
+use crate::{ids, kread, maps, param, shared};
 use memtrace_common::target::{KERNEL_IDS, Target, flags};
 
 /// The current process, if it is a target.
@@ -12,7 +12,7 @@ pub struct Observed {
 /// A process that is not a target costs this lookup and nothing else.
 #[inline(always)]
 pub fn observed() -> Option<Observed> {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     let target = maps::target(tgid)?;
     if target.flags & flags::FROM_EXEC != 0 {
         return None;
@@ -20,10 +20,11 @@ pub fn observed() -> Option<Observed> {
     Some(Observed { tgid, tid, target })
 }
 
-/// Makes `tgid` a target with an id of its own; `None` when the set is full or it is one already.
+/// Makes `tgid` a target with an id of its own; `None` when the set is full, it is one already, or no process of this
+/// namespace.
 #[inline(always)]
 pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
-    if tgid == param!(switches.self_tgid) {
+    if tgid == 0 || tgid == param!(switches.self_tgid) {
         return None;
     }
     let id = new_id()?;

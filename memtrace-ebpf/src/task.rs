@@ -1,17 +1,7 @@
 //! What a task_struct says, by offsets from BTF.
-use crate::{kread, param};
+use crate::{ids, kread, param};
 use memtrace_common::params::ABSENT;
 use memtrace_common::{COMM_BYTES, UNKNOWN};
-
-#[inline(always)]
-pub fn tgid(task: u64) -> Option<u32> {
-    kread::field(task, param!(task.tgid))
-}
-
-#[inline(always)]
-pub fn tid(task: u64) -> Option<u32> {
-    kread::field(task, param!(task.pid))
-}
 
 #[inline(always)]
 pub fn comm(task: u64) -> [u8; COMM_BYTES] {
@@ -23,10 +13,10 @@ pub fn start_boottime_ns(task: u64) -> u64 {
     kread::field(task, param!(task.start_boottime)).unwrap_or(UNKNOWN)
 }
 
-/// The parent's tgid; 0 unknown.
+/// The parent's tgid; 0: unknown, or not of memtrace's pid namespace.
 #[inline(always)]
 pub fn parent_tgid(task: u64) -> u32 {
-    kread::pointer(task, param!(task.real_parent)).and_then(tgid).unwrap_or(0)
+    kread::pointer(task, param!(task.real_parent)).and_then(ids::of).map_or(0, |(tgid, _)| tgid)
 }
 
 /// wait(2) status of an exiting task.

@@ -7,7 +7,7 @@ use crate::marks::{self, Owner, Walked};
 use crate::range::Pages;
 use crate::syscall::{Enter, Exit};
 use crate::target::observed;
-use crate::{kread, maps, param, shared};
+use crate::{ids, kread, maps, param, shared};
 use memtrace_common::UNKNOWN;
 use memtrace_common::advice::{self, group, unmaps};
 use memtrace_common::header::flags;
@@ -80,7 +80,7 @@ pub fn exit(ctx: &impl Exit) {
         done.flags = (done.flags & !flags::RSS) | flags::FOREIGN;
     }
     if !call::wanted(kind::ADVISE, slot.target, slot.length) {
-        slot.tid = 0;
+        slot.thread = 0;
         return count(Hook::Advise, Outcome::Filtered);
     }
     let about = call::about(slot, &done, kind::ADVISE);
@@ -93,7 +93,7 @@ pub fn exit(ctx: &impl Exit) {
         record.advice = advice;
         record.process = (op == PROCESS_ADVISE) as u32;
     });
-    slot.tid = 0;
+    slot.thread = 0;
 }
 
 /// Compares what was marked with what RSS says. Marks that cannot be trusted are taken away and their pages counted as
@@ -113,7 +113,7 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
         if fell == 0 {
             return;
         }
-        let (tgid, _) = kread::current_ids();
+        let (tgid, _) = ids::current();
         if let Some(f) = maps::faults(tgid) {
             mark_whole(slot, f, &pages, fell, advice);
         }
@@ -127,7 +127,7 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
         if proven && slot.resident == slot.marked {
             return;
         }
-        let (tgid, _) = kread::current_ids();
+        let (tgid, _) = ids::current();
         let Some(f) = maps::faults(tgid) else { return };
         if proven {
             shared::add(&mut f.untracked_pages, slot.resident - slot.marked);

@@ -3,7 +3,7 @@
 //! The calibrating process calls `madvise(page, window, CALIBRATE_ADVICE)`, which every kernel refuses.
 use crate::pagetable::{self, Upper};
 use crate::tables::last_level_at;
-use crate::{kread, maps, param, shared};
+use crate::{ids, kread, maps, param, shared};
 use aya_ebpf::programs::TracePointContext;
 use memtrace_common::host::{CALIBRATE_ADVICE, CALIBRATE_WINDOW, CALIBRATE_WORD, DIRECT_MAP_STEP};
 
@@ -12,7 +12,7 @@ const MAX_CPUS: u32 = 512;
 /// The page's address and the window number, if this is the calibrating process's magic call.
 #[inline(always)]
 fn magic(ctx: &TracePointContext) -> Option<(u64, u64)> {
-    let (tgid, _) = kread::current_ids();
+    let (tgid, _) = ids::current();
     if maps::host()?.calibrate_tgid != tgid as u64 {
         return None;
     }

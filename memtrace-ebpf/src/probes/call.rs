@@ -4,7 +4,7 @@ use crate::emit::About;
 use crate::inflight::{InFlight, STALE_NS, Seen};
 use crate::range::{Pages, page_align, untagged};
 use crate::target::Observed;
-use crate::{kread, maps, param, rss, shared, task};
+use crate::{ids, kread, maps, param, rss, shared, task};
 use core::ffi::c_void;
 use memtrace_common::UNKNOWN;
 use memtrace_common::header::flags;
@@ -26,16 +26,17 @@ pub struct Asked {
 #[inline(always)]
 pub fn enter(hook: Hook, who: Observed, asked: Asked) -> Option<&'static mut InFlight> {
     let now = kread::now();
-    let Some(slot) = maps::slot(who.tid) else {
+    let thread = ids::thread();
+    let Some(slot) = maps::slot(thread) else {
         count(hook, Outcome::ReadFailed);
         return None;
     };
-    if slot.tid != 0 && slot.tid != who.tid && now.wrapping_sub(slot.t_ns) < STALE_NS {
+    if slot.thread != 0 && slot.thread != thread && now.wrapping_sub(slot.t_ns) < STALE_NS {
         count(hook, Outcome::ReadFailed);
-        aya_log_ebpf::debug!((), "tid {} cannot be recorded: tid {} is in its slot", who.tid, slot.tid);
+        aya_log_ebpf::debug!((), "tid {} cannot be recorded: tid {} is in its slot", thread, slot.thread);
         return None;
     }
-    slot.tid = who.tid;
+    slot.thread = thread;
     slot.op = asked.op;
     slot.t_ns = now;
     slot.address = untagged(asked.address);
@@ -77,9 +78,9 @@ pub fn has_company(slot: &InFlight) -> bool {
 /// The slot of the current thread's call, if it is one of `ours`; anything else is not a target's and counted so.
 #[inline(always)]
 pub fn leaving(hook: Hook, ours: impl Fn(u32) -> bool) -> Option<&'static mut InFlight> {
-    let (_, tid) = kread::current_ids();
-    match maps::slot(tid) {
-        Some(slot) if slot.tid == tid && ours(slot.op) => Some(slot),
+    let thread = ids::thread();
+    match maps::slot(thread) {
+        Some(slot) if slot.thread == thread && ours(slot.op) => Some(slot),
         _ => {
             count(hook, Outcome::Filtered);
             None
@@ -138,7 +139,7 @@ pub fn pages(address: u64, length: u64) -> Option<Pages> {
 
 #[inline(always)]
 pub fn about(slot: &InFlight, done: &Done, kind: u16) -> About {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     About { kind, tgid, tid, target: slot.target, t_ns: done.t_ns, flags: done.flags }
 }
 

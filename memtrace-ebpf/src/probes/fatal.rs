@@ -2,7 +2,7 @@
 use crate::counters::{Outcome, count};
 use crate::emit::{self, About};
 use crate::probes::words;
-use crate::{kread, maps, param};
+use crate::{ids, kread, maps, param};
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::programs::ProbeContext;
 use memtrace_common::UNKNOWN;
@@ -47,7 +47,7 @@ fn panic_string(ctx: &ProbeContext, value_offset: u64) -> Option<u64> {
 
 #[inline(always)]
 fn tell(ctx: &ProbeContext, op: u32, string_address: u64, [text_address, text_bytes]: Pair) {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     let Some(target) = maps::target(tgid) else { return count(Hook::Fatal, Outcome::Filtered) };
     if !maps::fatal::take(tgid) {
         return count(Hook::Fatal, Outcome::Filtered);

@@ -1,7 +1,7 @@
 //! Completed page faults of targets: counted, and matched against returned pages. Aggregated here, never one record each.
 use crate::marks;
 use crate::pagetable::{self, Upper};
-use crate::{kread, maps, param, shared, tables, task};
+use crate::{ids, kread, maps, param, shared, tables, task};
 use memtrace_common::refault::{BUCKETS, CHUNK_PAGES, ChunkKey, FaultStats, mark};
 
 /// How the thread came by its event. A thread that was found while its process's threads were being attached may have
@@ -22,7 +22,7 @@ pub struct Last {
 /// `take` removes a mark and says what it was; see `shared::take_exact` and `shared::take_racy`.
 #[inline(always)]
 pub fn fault(address: u64, event: u32, take: impl Fn(&mut u64) -> u64) {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     let Some(faults) = maps::faults(tgid) else { return };
     let Some(last) = maps::last_fault() else { return };
     if last.tid == tid && last.address == address && last.event != event {

@@ -6,7 +6,7 @@ use crate::inflight::InFlight;
 use crate::marks::{self, Owner};
 use crate::syscall::{Enter, Exit};
 use crate::target::observed;
-use crate::{kread, maps, param};
+use crate::{ids, kread, maps, param};
 use memtrace_common::header::flags;
 use memtrace_common::kind;
 use memtrace_common::names::Hook;
@@ -66,7 +66,7 @@ pub fn exit(ctx: &impl Exit) {
     forget_unmapped(slot, op, result);
     let length = if op == map_op::BRK { (result as u64).abs_diff(slot.extra) } else { slot.length };
     if !call::wanted(kind::MAP, slot.target, length) {
-        slot.tid = 0;
+        slot.thread = 0;
         return count(Hook::Map, Outcome::Filtered);
     }
     let about = call::about(slot, &done, kind::MAP);
@@ -92,7 +92,7 @@ pub fn exit(ctx: &impl Exit) {
             record.map_flags = slot.extra2 as u32;
         }
     });
-    slot.tid = 0;
+    slot.thread = 0;
 }
 
 /// `-MAX_ERRNO..0`, as IS_ERR_VALUE: an address may have its top bit set elsewhere.
@@ -131,7 +131,7 @@ fn forget_unmapped(slot: &InFlight, op: u32, result: i64) {
 
 #[inline(always)]
 fn forget(address: u64, length: u64, moved: bool) {
-    let (tgid, _) = kread::current_ids();
+    let (tgid, _) = ids::current();
     let Some(faults) = maps::faults(tgid) else { return };
     if let Some(pages) = call::pages(address, length) {
         marks::forget(faults, &pages, moved);

@@ -1,7 +1,7 @@
 //! SIGKILL: from the kernel to an OOM victim, or from a process to a target.
 use crate::counters::{Outcome, count};
 use crate::emit::{self, About};
-use crate::{kread, maps, param, task};
+use crate::{ids, kread, maps, param, task};
 use aya_ebpf::programs::{RawTracePointContext, TracePointContext};
 use memtrace_common::UNKNOWN;
 use memtrace_common::header::flags;
@@ -19,9 +19,10 @@ pub fn signal_generate(ctx: &RawTracePointContext) {
         return count(Hook::SigGenerate, Outcome::Filtered);
     }
     let (info, victim): (u64, u64) = (ctx.arg(1), ctx.arg(2));
-    let (Some(tgid), Some(tid)) = (task::tgid(victim), task::tid(victim)) else {
-        return count(Hook::SigGenerate, Outcome::ReadFailed);
-    };
+    let Some((tgid, tid)) = ids::of(victim) else { return count(Hook::SigGenerate, Outcome::ReadFailed) };
+    if tgid == 0 {
+        return count(Hook::SigGenerate, Outcome::Filtered);
+    }
     let target = maps::target(tgid).map_or(0, |t| t.id);
     if info == FROM_KERNEL {
         return oom_kill(victim, tgid, tid, target);
@@ -29,7 +30,7 @@ pub fn signal_generate(ctx: &RawTracePointContext) {
     if target == 0 {
         return count(Hook::SigGenerate, Outcome::Filtered);
     }
-    let (sender, _) = kread::current_ids();
+    let (sender, _) = ids::current();
     let current = kread::current_task();
     let (cgroup_v1_id, cgroup_v2_id) = task::cgroup_ids(victim);
     let about = About { kind: kind::TASK, tgid, tid, target, t_ns: kread::now(), flags: 0 };
@@ -55,7 +56,8 @@ pub fn signal_generate(ctx: &RawTracePointContext) {
 
 #[inline(always)]
 fn oom_kill(victim: u64, tgid: u32, tid: u32, target: u32) {
-    let (allocator_tgid, _) = kread::current_ids();
+    let (allocator_tgid, _) = ids::current();
+    remember(victim, tgid);
     let (cgroup_v1_id, cgroup_v2_id) = task::cgroup_ids(victim);
     // The victim's memory can be read only when it is the one that asked for more.
     let go_counters = if allocator_tgid == tgid { go_counters_of(tgid) } else { 0 };
@@ -91,9 +93,32 @@ fn blank(record: &mut OomRecord, allocator_tgid: u32, op: u32) {
     record.go = [0; GO_COUNTERS];
 }
 
+/// The mark that follows knows the victim by its number in the initial pid namespace alone.
+#[inline(always)]
+fn remember(victim: u64, tgid: u32) {
+    if param!(pids.namespace) == 0 {
+        return;
+    }
+    if let (Some(host), Some(pid)) = (maps::host(), kread::field::<u32>(victim, param!(task.pid))) {
+        host.victim = (pid as u64) << 32 | tgid as u64;
+    }
+}
+
+/// `(tgid, tid)` of the task that is marked; zeros for one that memtrace's namespace does not know.
+#[inline(always)]
+fn remembered(pid: u32) -> (u32, u32) {
+    if param!(pids.namespace) == 0 {
+        return (pid, pid);
+    }
+    match maps::host() {
+        Some(host) if host.victim >> 32 == pid as u64 => (host.victim as u32, host.victim as u32),
+        _ => (0, 0),
+    }
+}
+
 /// `oom:mark_victim`: pid always, the totals where this kernel's format has them, in kB.
 pub fn mark_victim(ctx: &TracePointContext) {
-    let Some(tid) = kread::trace_field::<u32>(ctx, param!(trace.victim_pid)) else {
+    let Some(pid) = kread::trace_field::<u32>(ctx, param!(trace.victim_pid)) else {
         return count(Hook::MarkVictim, Outcome::ReadFailed);
     };
     let total = |offset: u32| kread::trace_field::<u64>(ctx, offset).unwrap_or(UNKNOWN);
@@ -104,8 +129,11 @@ pub fn mark_victim(ctx: &TracePointContext) {
     let page_tables_kb = total(param!(trace.victim_page_tables));
     let adj = kread::trace_field::<i16>(ctx, param!(trace.victim_oom_score_adj)).map_or(i64::MIN, |a| a as i64);
     // A task: a thread of a victim that stumbles over the limit again on its way out is marked, too.
-    let (allocator_tgid, allocator_tid) = kread::current_ids();
-    let tgid = if tid == allocator_tid { allocator_tgid } else { tid };
+    let (allocator_tgid, allocator_tid) = ids::current();
+    let (tgid, tid) = if pid == ids::thread() { (allocator_tgid, allocator_tid) } else { remembered(pid) };
+    if tgid == 0 {
+        return count(Hook::MarkVictim, Outcome::Filtered);
+    }
     let target = maps::target(tgid).map_or(0, |t| t.id);
     let about = About { kind: kind::OOM, tgid, tid, target, t_ns: kread::now(), flags: 0 };
     emit::urgent(Hook::MarkVictim, |record: &mut OomRecord| {

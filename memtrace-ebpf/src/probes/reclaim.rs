@@ -2,7 +2,7 @@
 use crate::counters::{Outcome, count};
 use crate::emit::{self, About};
 use crate::target::observed;
-use crate::{kread, maps, param, task};
+use crate::{ids, kread, maps, param, task};
 use aya_ebpf::programs::TracePointContext;
 use memtrace_common::header::flags;
 use memtrace_common::kind;
@@ -12,7 +12,7 @@ use memtrace_common::records::{GO_COUNTERS, ReclaimRecord, reclaim_op};
 /// A stall that has begun. Apart from the slots of the memory calls: a madvise may itself stall in reclaim.
 #[repr(C)]
 pub struct Stall {
-    pub tid: u32,
+    pub thread: u32,
     pub op: u32,
     pub t_ns: u64,
     pub target: u32,
@@ -22,8 +22,8 @@ pub struct Stall {
 #[inline(always)]
 pub fn begin(ctx: &TracePointContext, op: u32, order_offset: u32) {
     let Some(who) = observed() else { return };
-    let Some(stall) = maps::stall(who.tid) else { return };
-    stall.tid = who.tid;
+    let Some(stall) = maps::stall(ids::thread()) else { return };
+    stall.thread = ids::thread();
     stall.op = op;
     stall.t_ns = kread::now();
     stall.target = who.target.id;
@@ -32,12 +32,13 @@ pub fn begin(ctx: &TracePointContext, op: u32, order_offset: u32) {
 
 #[inline(always)]
 pub fn end(ctx: &TracePointContext, hook: Hook, op: u32, reclaimed_offset: u32) {
-    let (tgid, tid) = kread::current_ids();
-    let stall = match maps::stall(tid) {
-        Some(stall) if stall.tid == tid && stall.op == op => stall,
+    let (tgid, tid) = ids::current();
+    let thread = ids::thread();
+    let stall = match maps::stall(thread) {
+        Some(stall) if stall.thread == thread && stall.op == op => stall,
         _ => return count(hook, Outcome::Filtered),
     };
-    stall.tid = 0;
+    stall.thread = 0;
     if param!(switches.families) & (1 << kind::RECLAIM) == 0 {
         return count(hook, Outcome::Filtered);
     }

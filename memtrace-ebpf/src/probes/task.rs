@@ -1,7 +1,7 @@
 //! fork, exec, exit: targets come, change and go, in step with the kernel.
 use crate::counters::{Outcome, count};
 use crate::emit::{self, About};
-use crate::{kread, maps, param, rss, shared, target, task};
+use crate::{ids, kread, maps, param, rss, shared, target, task};
 use aya_ebpf::programs::RawTracePointContext;
 use memtrace_common::UNKNOWN;
 use memtrace_common::header::flags as bits;
@@ -44,12 +44,10 @@ fn tell(hook: Hook, tgid: u32, tid: u32, target: u32, told: Told) {
 
 /// Raw `sched_process_fork(struct task_struct *parent, struct task_struct *child)`: threads too, which are passed over.
 pub fn fork(ctx: &RawTracePointContext) {
-    let (parent_tgid, _) = kread::current_ids();
+    let (parent_tgid, _) = ids::current();
     let Some(parent) = maps::target(parent_tgid) else { return count(Hook::Fork, Outcome::Filtered) };
     let child: u64 = ctx.arg(1);
-    let (Some(tgid), Some(tid)) = (task::tgid(child), task::tid(child)) else {
-        return count(Hook::Fork, Outcome::ReadFailed);
-    };
+    let Some((tgid, tid)) = ids::of(child) else { return count(Hook::Fork, Outcome::ReadFailed) };
     if tgid != tid {
         parent.flags |= flags::THREADS;
     }
@@ -76,7 +74,7 @@ pub fn fork(ctx: &RawTracePointContext) {
 
 /// Raw `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: a new address space.
 pub fn exec() {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     let task = kread::current_task();
     let id = match maps::target(tgid) {
         Some(known) => {
@@ -106,10 +104,12 @@ pub fn exec() {
             }
             known.id
         }
-        None if param!(switches.discover) == 1 => match target::adopt(tgid, flags::FOLLOW | flags::PROVISIONAL) {
-            Some(id) => id,
-            None => return count(Hook::Exec, Outcome::ReadFailed),
-        },
+        None if param!(switches.discover) == 1 && tgid != 0 => {
+            match target::adopt(tgid, flags::FOLLOW | flags::PROVISIONAL) {
+                Some(id) => id,
+                None => return count(Hook::Exec, Outcome::ReadFailed),
+            }
+        }
         None => return count(Hook::Exec, Outcome::Filtered),
     };
     let rss_pages = rss_pages(task);
@@ -120,7 +120,7 @@ pub fn exec() {
 
 /// Raw `sched_process_exit(struct task_struct *p, ...)`: told once, for the last thread; the target leaves the set here.
 pub fn exit() {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     let Some(target) = maps::target(tgid) else { return count(Hook::Exit, Outcome::Filtered) };
     let task = kread::current_task();
     let Some(dead) = task::group_dead(task) else { return count(Hook::Exit, Outcome::ReadFailed) };

@@ -7,7 +7,7 @@ pub mod goroutines;
 use crate::counters::{Outcome, count};
 use crate::emit::{self, About};
 use crate::probes::words;
-use crate::{kread, maps};
+use crate::{ids, kread, maps};
 use aya_ebpf::programs::RawTracePointContext;
 use memtrace_common::header::Header;
 use memtrace_common::kind;
@@ -42,7 +42,7 @@ pub fn signal_deliver(ctx: &RawTracePointContext) {
 /// The current process's plan, and the beginning of a record about it.
 #[inline(always)]
 fn current(kind: u16, size: usize) -> Option<(&'static mut WalkPlan, Header)> {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     let target = maps::target(tgid)?.id;
     let about = About { kind, tgid, tid, target, t_ns: kread::now(), flags: 0 };
     Some((maps::walk_plan(tgid)?, about.header(size)))

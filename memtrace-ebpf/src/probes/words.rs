@@ -2,7 +2,7 @@
 use crate::counters::{Outcome, count};
 use crate::emit::{self, About};
 use crate::probes::oom::SIGKILL;
-use crate::{kread, maps, task};
+use crate::{ids, kread, maps, task};
 use aya_ebpf::programs::RawTracePointContext;
 use memtrace_common::header::flags;
 use memtrace_common::kind;
@@ -23,7 +23,7 @@ pub fn signal_deliver(ctx: &RawTracePointContext) {
 /// What is planned to be copied of the current process, which is a target.
 #[inline(always)]
 pub fn copy(hook: Hook, target: &Target, plan: u64) {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     let go_counters = target.go_counters;
     let about = About { kind: kind::WORDS, tgid, tid, target: target.id, t_ns: kread::now(), flags: 0 };
     emit::urgent(hook, |record: &mut WordsRecord| {
@@ -48,7 +48,7 @@ pub fn copy(hook: Hook, target: &Target, plan: u64) {
 /// A target whose end this is, and that is in its own memory: tgid, tid and who it is. All others are counted.
 #[inline(always)]
 pub fn victim(hook: Hook, ctx: &RawTracePointContext) -> Option<(u32, u32, &'static mut Target)> {
-    let (tgid, tid) = kread::current_ids();
+    let (tgid, tid) = ids::current();
     let target = if ctx.arg::<u64>(0) as u32 == SIGKILL { maps::target(tgid) } else { None };
     let code = match target {
         Some(_) => task::group_exit_code(kread::current_task()),

@@ -11,7 +11,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 /// Inode numbers of the first PID and user namespace: include/linux/proc_ns.h.
-const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 const UPROBES: &str = "/sys/bus/event_source/devices/uprobe/type";
 
@@ -68,7 +68,7 @@ pub struct Facts {
     pub possible_cpus: u32,
     pub online_cpus: u32,
     pub page_bytes: u64,
-    pub initial_pid_namespace: bool,
+    pub pids: Pids,
     pub initial_user_namespace: bool,
     /// `category:name` of the catalogue's tracepoints that exist here; `None` where tracefs cannot be read.
     pub tracepoints: Option<Vec<String>>,
@@ -76,6 +76,18 @@ pub struct Facts {
     pub no_functions: Option<String>,
     /// Names of the catalogue's raw tracepoints that exist here, by BTF; `None` without it.
     pub raw_tracepoints: Option<Vec<String>>,
+}
+
+/// Whose numbers /proc shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pids {
+    /// Those of the initial namespace: every process of the host.
+    Initial,
+    /// Those of memtrace's own, which has this inode number: a pod's.
+    Own(u32),
+    /// Not those that memtrace itself is called by, or nobody's.
+    #[default]
+    Foreign,
 }
 
 impl Facts {
@@ -106,7 +118,7 @@ impl Facts {
             possible_cpus: word("/sys/devices/system/cpu/possible").map_or(1, |t| cpu_list(&t).1),
             online_cpus: read_online_cpus(),
             page_bytes: ::procfs::page_size(),
-            initial_pid_namespace: namespace("pid") == Some(INITIAL_PID_NAMESPACE),
+            pids: read_pids(),
             initial_user_namespace: namespace("user") == Some(INITIAL_USER_NAMESPACE),
             tracepoints: tracefs.as_ref().ok().map(read_tracepoints),
             no_functions: no_functions(btf, tracefs),
@@ -120,7 +132,8 @@ impl Facts {
 
     pub fn machine_params(&self) -> Machine {
         let page_tables = page_tables_of(&self.machine, self.page_bytes);
-        Machine { cpus: self.possible_cpus, page_bytes: self.page_bytes, page_tables }
+        let pid_namespace = if let Pids::Own(namespace) = self.pids { namespace } else { 0 };
+        Machine { cpus: self.possible_cpus, page_bytes: self.page_bytes, page_tables, pid_namespace }
     }
 }
 
@@ -267,6 +280,16 @@ pub fn read_thp() -> Option<Thp> {
         defrag: of("defrag").and_then(|t| bracketed(&t)).unwrap_or_default(),
         max_ptes_none: of("khugepaged/max_ptes_none").and_then(|t| t.parse().ok()),
     })
+}
+
+/// Without /proc nothing at all can be read: not the initial namespace's by name.
+fn read_pids() -> Pids {
+    let own = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+    match namespace("pid").and_then(|inode| u32::try_from(inode).ok()) {
+        Some(inode) if own == Some(std::process::id()) && inode == INITIAL_PID_NAMESPACE => Pids::Initial,
+        Some(inode) if own == Some(std::process::id()) => Pids::Own(inode),
+        _ => Pids::Foreign,
+    }
 }
 
 /// Inode of one of our own namespaces: `pid:[4026531836]`.

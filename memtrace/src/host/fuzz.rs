@@ -8,7 +8,7 @@ use bytemuck::Zeroable as _;
 use memtrace_common::params::Switches;
 use std::path::Path;
 
-const MACHINE: Machine = Machine { cpus: 4, page_bytes: 4096, page_tables: 0 };
+const MACHINE: Machine = Machine { cpus: 4, page_bytes: 4096, page_tables: 0, pid_namespace: 0 };
 /// Magic and version, length of the header, no types, no strings.
 const NO_TYPES: [u32; 6] = [0x1_eb9f, 24, 0, 0, 0, 0];
 

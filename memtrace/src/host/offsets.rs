@@ -5,7 +5,8 @@ use super::tracefs::Formats;
 use bytemuck::Zeroable;
 use memtrace_common::host::page_tables;
 use memtrace_common::params::{
-    ABSENT, CgroupOffsets, MmOffsets, Params, RegisterOffsets, Switches, TaskOffsets, TraceOffsets, rss_mode,
+    ABSENT, CgroupOffsets, MmOffsets, Params, PidOffsets, RegisterOffsets, Switches, TaskOffsets, TraceOffsets,
+    rss_mode,
 };
 
 /// Something this kernel does not have.
@@ -27,6 +28,8 @@ pub struct Machine {
     pub page_bytes: u64,
     /// One of [`page_tables`].
     pub page_tables: u32,
+    /// Inode number of a pid namespace of memtrace's own; 0: the initial one.
+    pub pid_namespace: u32,
 }
 
 /// Which page tables the probes walk on a machine, as `uname -m` calls it.
@@ -49,6 +52,8 @@ struct BtfRow {
 
 const NOBODY: &[&str] = &[];
 const TASK: &[&str] = &["sig_generate", "task_fork"];
+/// How a task is called in a pid namespace.
+pub const PIDS: &str = "pid.numbers";
 const IDENTITY: &str = "who a process is";
 const CGROUP: &str = "cgroup ids of processes (-c, oom victims' cgroups)";
 const RSS: &str = "RSS read by the probe";
@@ -252,6 +257,21 @@ fn registers(btf: &Btf) -> RegisterOffsets {
     }
 }
 
+/// How tasks are called in a pid namespace of memtrace's own; `None` where this kernel does not describe it.
+fn pids(btf: &Btf, namespace: u32) -> Option<PidOffsets> {
+    Some(PidOffsets {
+        namespace,
+        group_leader: btf.field("task_struct", "group_leader")?,
+        thread_pid: btf.field("task_struct", "thread_pid")?,
+        level: btf.field("pid", "level")?,
+        numbers: btf.field("pid", "numbers")?,
+        upid_size: btf.size("upid")?,
+        upid_nr: btf.field("upid", "nr")?,
+        upid_ns: btf.field("upid", "ns")?,
+        ns_inum: btf.field("pid_namespace", "ns.inum")?,
+    })
+}
+
 /// Offset of the first argument or of the result of a syscall: the format file's word, where BTF is silent.
 fn fill_syscalls(formats: &impl Formats, params: &mut Params) -> Vec<Missing> {
     let trace = &mut params.trace;
@@ -296,6 +316,12 @@ pub fn params(btf: &Btf, formats: &impl Formats, machine: Machine, switches: Swi
     }
     missing.extend(fill_rss(btf, &mut params).err());
     params.registers = registers(btf);
+    if machine.pid_namespace != 0 {
+        match pids(btf, machine.pid_namespace) {
+            Some(pids) => params.pids = pids,
+            None => missing.push(Missing { what: PIDS, needed_by: NOBODY, loses: IDENTITY }),
+        }
+    }
     if params.registers.go_argument0 == ABSENT || params.registers.go_argument1 == ABSENT {
         missing.push(Missing { what: "pt_regs", needed_by: &["go_fatal"], loses: "" });
     }

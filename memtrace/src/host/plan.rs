@@ -1,7 +1,7 @@
 //! The decision, made of facts alone: which probe can run here, which not and why, and what would help.
 use super::catalog::{Bystander, Hook, PROGRAMS, Program, When};
-use super::facts::{Access, Facts};
-use super::offsets::Missing;
+use super::facts::{Access, Facts, Pids};
+use super::offsets::{Missing, PIDS};
 use super::rss::{NO_PERCPU, RssMethod, RssPlan, rss_plan};
 use memtrace_common::params::{ABSENT, Params, rss_mode};
 
@@ -213,8 +213,12 @@ const RIGHTS: &str = "run as root, or setcap cap_bpf,cap_perfmon,cap_sys_ptrace,
 const MOUNT: &str = "mount -t tracefs nodev /sys/kernel/tracing";
 const NEW_KERNEL: &str = "use a kernel of 5.10 or later, built with CONFIG_DEBUG_INFO_BTF=y";
 
+/// What the reader is told there.
+pub const OWN_PIDS: &str =
+    "own PID namespace: the processes of this pod alone, and no lines of the kernel's log, which calls them otherwise";
+
 /// What stops every probe, most fundamental first.
-fn blockers(facts: &Facts) -> Vec<Obstacle> {
+fn blockers(facts: &Facts, params: &Params) -> Vec<Obstacle> {
     let mut out = Vec::new();
     if facts.version < (5, 10) {
         out.push(obstacle(Verdict::Unsupported, format!("kernel {} is older than 5.10", facts.release), NEW_KERNEL));
@@ -253,9 +257,17 @@ fn blockers(facts: &Facts) -> Vec<Obstacle> {
         }
         Access::Broken(why) => out.push(obstacle(Verdict::Broken, why, MOUNT)),
     }
-    if !facts.initial_pid_namespace {
-        let reason = "own PID namespace: pids here are not those the kernel reports";
-        out.push(obstacle(Verdict::Unsupported, reason, "run in the host's PID namespace (--pid=host, hostPID: true)"));
+    match facts.pids {
+        Pids::Own(_) if facts.btf == Access::Readable && params.pids.namespace == 0 => {
+            let reason = format!("own PID namespace, and this kernel does not describe {PIDS}");
+            let fix = "run in the host's PID namespace (--pid=host, hostPID: true)";
+            out.push(obstacle(Verdict::Unsupported, reason, fix));
+        }
+        Pids::Foreign => {
+            let reason = "/proc is that of another PID namespace";
+            out.push(obstacle(Verdict::Unsupported, reason, "mount -t proc proc /proc"));
+        }
+        Pids::Initial | Pids::Own(_) => {}
     }
     out
 }
@@ -316,6 +328,9 @@ fn notes(facts: &Facts, missing: &[Missing]) -> Vec<String> {
             out.push("kernels before 5.11 charge BPF maps to RLIMIT_MEMLOCK: raise it, or loading may fail".into());
         }
     }
+    if let Pids::Own(_) = facts.pids {
+        out.push(OWN_PIDS.into());
+    }
     if facts.cgroup.memory_path.is_none() {
         out.push("no cgroup accounts memory here: no container figures".into());
     }
@@ -332,7 +347,7 @@ fn notes(facts: &Facts, missing: &[Missing]) -> Vec<String> {
 /// The plan for this host. `missing` and `params` come from [`super::offsets::params`], or are empty and
 /// [`super::offsets::absent`] where there is no BTF.
 pub fn plan(facts: &Facts, params: &Params, missing: &[Missing], want: &Want) -> Plan {
-    let blockers = blockers(facts);
+    let blockers = blockers(facts, params);
     let decide = |program: &Program, hook: Hook| {
         first_blocker(facts, &blockers, hook)
             .or_else(|| hook_obstacle(facts, hook))

@@ -85,7 +85,8 @@ mod tests {
             (rss_mode::NONE, 24, ABSENT, RssMethod::None, None),
         ];
         for (mode, pptrs, cache, method, error) in cases {
-            let mut params = absent(Machine { cpus: 2, page_bytes: 4096, page_tables: 0 }, Switches::zeroed());
+            let mut params =
+                absent(Machine { cpus: 2, page_bytes: 4096, page_tables: 0, pid_namespace: 0 }, Switches::zeroed());
             (params.mm.rss_mode, params.mm.bpf_array_pptrs, params.task.rss_cache) = (mode, pptrs, cache);
             let plan = rss_plan(&params, 4096);
             assert_eq!((plan.method, plan.error_bytes), (method, error));

@@ -2,7 +2,8 @@
 use crate::config::{Session, Targets};
 use crate::error::Error;
 use crate::host::Host;
-use crate::host::plan::{Plan, Want};
+use crate::host::facts::Pids;
+use crate::host::plan::{OWN_PIDS, Plan, Want};
 use crate::host::rss::RssMethod;
 use crate::kernel::{self, Kernel, Proof, Rings, Stacks};
 use crate::procfs::own::raise_open_files;
@@ -42,7 +43,8 @@ pub(super) fn start(session: &Session, filter: Filter) -> Result<Started, Error>
     let host = Host::read();
     let want = Want {
         faults: session.faults,
-        whole_host: matches!(session.targets, Targets::AllGo),
+        // In a pod's namespace everybody else's faults would cost more than those of the pod's own threads.
+        whole_host: matches!(session.targets, Targets::AllGo) && host.facts.pids == Pids::Initial,
         exact: session.exact,
         go_fatal: filter.go_fatal,
         calls: session.calls,
@@ -61,6 +63,9 @@ pub(super) fn start(session: &Session, filter: Filter) -> Result<Started, Error>
         if let Some(o) = &probe.obstacle {
             log::warn!("{}: {}", probe.program.name, o.reason);
         }
+    }
+    if host.facts.pids != Pids::Initial {
+        log::warn!("{OWN_PIDS}");
     }
     if plan.rss.method == RssMethod::None {
         log::warn!("no unmapped bytes: {}", plan.rss.reason);

@@ -13,15 +13,25 @@ use crate::dossier::store::Store;
 use crate::dossier::{BlackBox, BlackBoxConfig, Trigger};
 use crate::enrich::Watcher;
 use crate::error::Error;
+use crate::host::facts::Pids;
 use crate::procfs::clock;
 use crate::sink::text::Style;
-use crate::source::kmsg::Kmsg;
+use crate::source::kmsg::{KernelLine, Kmsg};
 use std::io::Write;
 use std::process::ExitCode;
 
 /// `memtrace watch-oom`.
 pub fn watch_oom(config: WatchOom, out: impl Write + Send + 'static) -> Result<ExitCode, Error> {
     watch(config, None, || Ok(Tap::default()), out)
+}
+
+/// What it said before, too. It calls processes as the initial pid namespace does.
+fn kernel_log(pids: Pids) -> Option<(Kmsg, Vec<KernelLine>)> {
+    if pids != Pids::Initial {
+        return None;
+    }
+    let log = Kmsg::open();
+    log.inspect_err(|why| log::warn!("/dev/kmsg: {why}: no kernel log lines, which takes CAP_SYSLOG")).ok()
 }
 
 /// And `memtrace agent` and `record`. `tap`: begins what is recorded, on a thread of its own.
@@ -37,9 +47,7 @@ pub(super) fn watch(
     let filter = Filter { families: u32::MAX, go_fatal, walks: true, ..Filter::default() };
     let mut started = start::start(&session, filter)?;
     let decoder = Decoder { page_bytes: started.host.facts.page_bytes };
-    let log =
-        Kmsg::open().inspect_err(|why| log::warn!("/dev/kmsg: {why}: no kernel log lines, which takes CAP_SYSLOG"));
-    let (log, logged) = log.ok().unzip();
+    let (log, logged) = kernel_log(started.host.facts.pids).unzip();
     // A command would inherit what is left: it is started with all that we were started with.
     if !matches!(session.targets, Targets::Command(_)) {
         served.iter().for_each(|served| served.drop_rights(&mut started.kernel));

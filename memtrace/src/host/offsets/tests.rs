@@ -4,7 +4,7 @@ use crate::host::btf::tests::Builder;
 use crate::host::tracefs::tests::*;
 use crate::host::tracefs::{Format, Tracefs};
 
-const MACHINE: Machine = Machine { cpus: 4, page_bytes: 4096, page_tables: page_tables::X86_64 };
+const MACHINE: Machine = Machine { cpus: 4, page_bytes: 4096, page_tables: page_tables::X86_64, pid_namespace: 0 };
 
 /// A kernel of the given RSS shape; the other fields as far as the tests ask.
 fn described(old: bool) -> Builder {

@@ -19,7 +19,7 @@ pub(crate) fn good() -> Facts {
         uprobes: true,
         page_bytes: 4096,
         possible_cpus: 2,
-        initial_pid_namespace: true,
+        pids: Pids::Initial,
         initial_user_namespace: true,
         tracepoints: names(|h| match h {
             Hook::Tracepoint { category, name } => Some(format!("{category}:{name}")),
@@ -34,7 +34,8 @@ pub(crate) fn good() -> Facts {
 }
 
 pub(crate) fn params_of(mode: u32) -> Params {
-    let mut params = absent(Machine { cpus: 2, page_bytes: 4096, page_tables: 0 }, Switches::zeroed());
+    let mut params =
+        absent(Machine { cpus: 2, page_bytes: 4096, page_tables: 0, pid_namespace: 0 }, Switches::zeroed());
     (params.mm.rss_mode, params.mm.bpf_array_pptrs, params.task.rss_cache) = (mode, 24, 300);
     params
 }
@@ -194,7 +195,8 @@ fn each_obstacle_has_its_verdict_and_a_fix() {
         (Facts { btf: Access::Broken("ends early".into()), ..good() }, Verdict::Broken, "ends early", "report"),
         (Facts { version: (5, 4), release: "5.4.0".into(), ..good() }, Verdict::Unsupported, "5.4.0", "5.10"),
         (Facts { lockdown: Some("confidentiality".into()), ..good() }, Verdict::NotPermitted, "lockdown", "boot"),
-        (Facts { initial_pid_namespace: false, ..good() }, Verdict::Unsupported, "PID namespace", "hostPID"),
+        (Facts { pids: Pids::Own(7), ..good() }, Verdict::Unsupported, "own PID namespace, and", "hostPID"),
+        (Facts { pids: Pids::Foreign, ..good() }, Verdict::Unsupported, "/proc is that of another", "mount -t proc"),
         (Facts { initial_user_namespace: false, ..good() }, Verdict::NotPermitted, "user namespace", "root"),
     ];
     for (facts, verdict, reason, fix) in cases {

@@ -1,4 +1,4 @@
-use crate::host::facts::{Access, Facts};
+use crate::host::facts::{Access, Facts, Pids};
 use crate::host::plan::{FaultHook, Obstacle, Plan, ProbePlan};
 use crate::sink::json::pressure::PressureJson;
 use serde::Serialize;
@@ -152,7 +152,7 @@ fn doctor<'a>(facts: &'a Facts, plan: &'a Plan) -> Doctor<'a> {
         possible_cpus: facts.possible_cpus,
         online_cpus: facts.online_cpus,
         page_bytes: facts.page_bytes,
-        initial_pid_namespace: facts.initial_pid_namespace,
+        initial_pid_namespace: facts.pids == Pids::Initial,
         initial_user_namespace: facts.initial_user_namespace,
         rss_method: plan.rss.method.as_str(),
         rss_reason: plan.rss.reason,

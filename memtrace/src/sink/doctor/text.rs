@@ -1,5 +1,5 @@
 use super::json::access;
-use crate::host::facts::{Access, Facts};
+use crate::host::facts::{Access, Facts, Pids};
 use crate::host::plan::{FaultHook, Plan, ProbePlan};
 use std::io::{self, Write};
 
@@ -94,7 +94,7 @@ fn write_facts(out: &mut dyn Write, facts: &Facts, plan: &Plan) -> io::Result<()
     if let Some(lockdown) = &facts.lockdown {
         row(out, "lockdown", lockdown)?;
     }
-    if !facts.initial_pid_namespace {
+    if facts.pids != Pids::Initial {
         row(out, "pids", "in a PID namespace of its own")?;
     }
     row(out, "cgroup", &cgroup(facts))?;
