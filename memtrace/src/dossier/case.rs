@@ -9,7 +9,7 @@ use crate::event::{Extent, GoCounters, OomEvent, OomWhat, TargetId, WalkEnd};
 use crate::goruntime::Sample;
 use crate::snapshot::{KilledBy, ProcessSnapshot};
 use crate::source::kmsg::KernelLine;
-use crate::timeline::{Point, Signal};
+use crate::timeline::{Mark, MarkWhat, Point, Signal};
 use std::collections::BTreeMap;
 
 /// After the end of a process its last samples and the kernel's log line are waited for.
@@ -23,6 +23,8 @@ const MILLION: u64 = 1_000_000;
 const ROWS: usize = 12;
 /// Between a reading of the charge and the kill there is always some growth.
 const NEAR_LIMIT_PERCENT: u64 = 80;
+/// So long before its death the victim may have stalled last.
+const STALLED_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Open {
@@ -146,7 +148,7 @@ impl Open {
         let Watched { timeline, marks, first, last, gaps, workload, .. } = watched.unwrap_or_default();
         let points: Vec<Point> = timeline.points().into_iter().filter(|point| point.t_ns <= self.t_ns).collect();
         let dropped_chunks = timeline.dropped_chunks();
-        let cause = self.cause(&process, &points);
+        let cause = self.cause(&process, &points, &marks.all());
         // What the kernel walked is newest, where it stands for all.
         let sites = |of: fn(&Closeup) -> Option<&[Site]>, all: fn(&LastState) -> Option<&[Site]>| {
             let newest = self.state.as_ref().and_then(all).or_else(|| last.as_ref().and_then(of));
@@ -202,8 +204,10 @@ impl Open {
         }
     }
 
-    /// The kernel's log says whose memory was short. Without it, a cgroup that was nearly full was.
-    fn cause(&self, process: &ProcessSnapshot, points: &[Point]) -> Cause {
+    /// The kernel's log says whose memory was short. Without it, what the victim last tried to reclaim from was: the
+    /// kernel does so before it kills (mm/memcontrol.c, `try_charge_memcg`; mm/page_alloc.c, `__alloc_pages_slowpath`).
+    /// And a cgroup that was nearly full was.
+    fn cause(&self, process: &ProcessSnapshot, points: &[Point], marks: &[Mark]) -> Cause {
         match (self.trigger, process.exit.as_ref().and_then(|exit| exit.killed_by.as_ref())) {
             (Trigger::Oom, _) => {}
             (Trigger::Headroom | Trigger::Command, _) => return Cause::Headroom,
@@ -220,14 +224,20 @@ impl Open {
             let is_of_cgroup = line.text.contains("CONSTRAINT_MEMCG");
             return if is_of_cgroup { Cause::CgroupOom } else { Cause::GlobalOom };
         }
+        if let Some(line) = self.log.first() {
+            return if line.text.starts_with("Memory cgroup") { Cause::CgroupOom } else { Cause::GlobalOom };
+        }
+        let stalled = marks.iter().rev().find_map(|mark| match &mark.what {
+            MarkWhat::Reclaim(stalls) if self.t_ns.saturating_sub(mark.t_ns) < STALLED_NS => Some(stalls.memcg),
+            _ => None,
+        });
+        if let Some(is_of_cgroup) = stalled {
+            return if is_of_cgroup { Cause::CgroupOom } else { Cause::GlobalOom };
+        }
         let is_near = points
             .last()
             .and_then(|last| Some(last.get(Signal::Charge)? >= last.get(Signal::Limit)? / 100 * NEAR_LIMIT_PERCENT));
-        if is_near == Some(true) || self.log.iter().any(|line| line.text.starts_with("Memory cgroup")) {
-            Cause::CgroupOom
-        } else {
-            Cause::GlobalOom
-        }
+        if is_near == Some(true) { Cause::CgroupOom } else { Cause::Oom }
     }
 
     fn anchors(&self, points: &[Point]) -> Vec<Anchor> {

@@ -35,11 +35,15 @@ fn exit(target: u32, t_ns: u64, status: i32) -> Event {
 }
 
 fn stall(t_ns: u64, reclaimed_bytes: u64) -> Event {
+    stall_of(1, t_ns, reclaimed_bytes, true)
+}
+
+fn stall_of(target: u32, t_ns: u64, reclaimed_bytes: u64, memcg: bool) -> Event {
     let (duration_ns, order, cgroup_v1_id, cgroup_v2_id) = (5, None, None, None);
-    let meta = meta(1, t_ns);
+    let meta = meta(target, t_ns);
     Event::Reclaim(ReclaimEvent {
         meta,
-        memcg: true,
+        memcg,
         duration_ns,
         reclaimed_bytes,
         order,
@@ -92,6 +96,24 @@ fn a_line_of_the_log_is_found_whether_it_comes_before_the_kill_or_after_it() {
     // Between both lines the log's clock went on by 200 ns.
     assert_eq!((of_log.t_ns, of_log.uncertainty_ns), (2 * S + 100, 100));
     assert_eq!((dossier.points.len(), black_box.watched()), (1, 1), "its timeline went with it");
+}
+
+#[test]
+fn without_the_log_what_was_reclaimed_from_last_says_whose_memory_was_short() {
+    let mut black_box = black_box(4, 10);
+    for target in 1..=3 {
+        black_box.point(target, Point::at(S + 1).with(Signal::Charge, 10).with(Signal::Limit, 100));
+    }
+    black_box.event(&stall_of(1, 2 * S, 0, true));
+    black_box.event(&stall_of(2, 2 * S, 0, false));
+    // Too long ago.
+    black_box.event(&stall_of(3, S / 2, 0, true));
+    for target in 1..=4 {
+        black_box.event(&oom(target, 2 * S + u64::from(target)));
+        black_box.event(&exit(target, 2 * S + 10, 9));
+    }
+    let causes: Vec<Cause> = black_box.beat(4 * S).iter().map(|dossier| dossier.cause).collect();
+    assert_eq!(causes, [Cause::CgroupOom, Cause::GlobalOom, Cause::Oom, Cause::CgroupOom]);
 }
 
 #[test]

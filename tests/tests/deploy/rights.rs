@@ -181,9 +181,9 @@ fn the_rights_of_the_unit_are_enough_too() {
     assert!(!said.contains("/dev/kmsg"), "{said}");
 }
 
-/// As `kubectl debug` starts it: pids of the pod's own, no BPF.
+/// As `kubectl debug` starts it: pids of the pod's own, and BPF only where it is given.
 #[test]
-fn from_within_a_pod_looks_work_and_the_agent_says_why_it_does_not() {
+fn from_within_a_pod_looks_work_and_with_bpf_the_rest() {
     let programs = Programs::start();
     let script = r#"
         program=$1; memtrace=$2
@@ -192,14 +192,15 @@ fn from_within_a_pod_looks_work_and_the_agent_says_why_it_does_not() {
         look() { setpriv --no-new-privs --inh-caps=-all --bounding-set "-all,+sys_ptrace,+dac_read_search$1" "$memtrace" "${@:2}"; }
         for verb in explain goroutines cgroup; do look "" $verb -p $! > /dev/null; echo "$verb $?"; done
         look "" ps -o json | grep -c go_version; echo "ps $?"
-        look ",+bpf,+perfmon" agent --no-save; echo "agent $?"
+        look ",+bpf,+perfmon" stat -d 100ms -p $! > /dev/null; echo "stat $?"
+        look "" stat -d 100ms -p $!; echo "refused $?"
         kill %1
     "#;
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", script, "pod"]);
     let text = crate::said(command.arg(&programs.binary).arg(Memtrace::path()), "").1;
-    for line in ["explain 0", "goroutines 0", "cgroup 0", "ps 0", "agent 3"] {
+    for line in ["explain 0", "goroutines 0", "cgroup 0", "ps 0", "stat 0", "refused 3"] {
         assert!(text.lines().any(|said| said == line), "{line}: {text}");
     }
-    assert!(text.contains("own PID namespace: pids here are not those the kernel reports"), "{text}");
+    assert!(text.contains("root here lacks CAP_BPF and CAP_PERFMON"), "{text}");
 }

@@ -63,6 +63,8 @@ patterns! {
 pub enum Cause {
     CgroupOom,
     GlobalOom,
+    /// One of these: which, nobody saw.
+    Oom,
     /// By a signal from outside.
     Killed,
     /// A fatal error of the Go runtime, or a panic.
@@ -82,6 +84,7 @@ impl Cause {
         match self {
             Cause::CgroupOom => "cgroup_oom",
             Cause::GlobalOom => "global_oom",
+            Cause::Oom => "oom",
             Cause::Killed => "killed",
             Cause::Fatal => "fatal",
             Cause::GoOutOfMemory => "go_out_of_memory",

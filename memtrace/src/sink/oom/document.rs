@@ -15,7 +15,7 @@ pub struct Document {
     pub id: String,
     /// `oom`, `kill`, `exit`, `fatal`, `lost`, `headroom`, `command`.
     pub trigger: String,
-    /// `cgroup_oom`, `global_oom`, `killed`, `fatal`, `go_out_of_memory`, `exited`, `headroom`, `lost`.
+    /// `cgroup_oom`, `global_oom`, `oom`, `killed`, `fatal`, `go_out_of_memory`, `exited`, `headroom`, `lost`.
     pub cause: String,
     /// When the trigger was; of one that lives: when it was written down.
     pub killed_at_ns: u64,

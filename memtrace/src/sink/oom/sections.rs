@@ -38,6 +38,9 @@ pub(super) fn headline(of: &Document) -> String {
     let how = match (of.cause.as_str(), &of.victim.killed_by) {
         ("cgroup_oom", _) => "killed by the OOM killer: its memory cgroup was at the limit".to_owned(),
         ("global_oom", _) => "killed by the OOM killer: the machine was out of memory".to_owned(),
+        ("oom", _) => {
+            "killed by the OOM killer: whether for its memory cgroup or for the machine is not known".to_owned()
+        }
         ("headroom", _) if of.trigger == "command" => "alive: asked for".to_owned(),
         ("headroom", _) => "alive: little is left of its memory limit".to_owned(),
         ("killed", Some(by)) => {
