@@ -2,6 +2,7 @@
 mod api;
 mod rights;
 mod settings;
+mod tls;
 
 use memtrace_tests::{Memtrace, PAGE, Pages, Serving, assert_account, quiet_truth, wait_until};
 use serde_json::Value;
