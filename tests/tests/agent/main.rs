@@ -1,5 +1,6 @@
 //! `memtrace agent`: what it serves is what the programs themselves count, and it serves on whatever it is sent.
 mod api;
+mod churn;
 mod rights;
 mod settings;
 mod tls;
