@@ -1,6 +1,7 @@
 //! `memtrace agent`: what it serves is what the programs themselves count, and it serves on whatever it is sent.
 mod api;
 mod churn;
+mod restart;
 mod rights;
 mod settings;
 mod tls;
