@@ -82,10 +82,10 @@ pub fn add_target(tgid: u32, target: &Target) -> bool {
     TARGETS.insert(&tgid, target, BPF_NOEXIST as u64).is_ok()
 }
 
+/// False: somebody else has removed it first.
 #[inline(always)]
-pub fn remove_target(tgid: u32) {
-    // Absent is fine: user space may have removed it first.
-    let _ = TARGETS.remove(&tgid);
+pub fn remove_target(tgid: u32) -> bool {
+    TARGETS.remove(&tgid).is_ok()
 }
 
 #[inline(always)]

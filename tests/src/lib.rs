@@ -27,6 +27,7 @@ mod procfs;
 mod said;
 mod service;
 mod serving;
+mod shown;
 mod tiny;
 mod told;
 mod truth;
@@ -60,6 +61,7 @@ pub use said::{
 };
 pub use service::{Service, free_ports, service_binary};
 pub use serving::Serving;
+pub use shown::{SAID, assert_shown};
 pub use tiny::Tiny;
 pub use told::{outgrow, pressure_is_told};
 pub use truth::{Truth, truth_binary};

@@ -1,6 +1,7 @@
 //! Services as Debian ships them: `cargo xtask services` fetches them.
 use crate::child::Child;
 use crate::wait::wait_until;
+use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -76,16 +77,36 @@ impl Service {
     /// What a PromQL expression is now: of one series, or `None` where there is no such series.
     #[track_caller]
     pub fn value(&self, expression: &str) -> Option<f64> {
+        Some(value_of(&self.one(expression)?["value"]))
+    }
+
+    /// All samples of one series that a range selector finds: times in ms since 1970, and values.
+    #[track_caller]
+    pub fn samples(&self, selector: &str) -> Vec<(u64, f64)> {
+        let Some(series) = self.one(selector) else { return Vec::new() };
+        let samples = series["values"].as_array().expect("samples").iter();
+        samples.map(|of| ((of[0].as_f64().expect("a time") * 1000.0).round() as u64, value_of(of))).collect()
+    }
+
+    /// `None`: there is no such series.
+    #[track_caller]
+    fn one(&self, expression: &str) -> Option<Value> {
         let url = format!("http://127.0.0.1:{}/api/v1/query", self.port);
         let mut answer = ureq::get(url).query("query", expression).call().expect("an answer");
         let answer = answer.body_mut().read_to_string().expect("UTF-8");
-        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        let mut answer: Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["status"], "success", "{expression}: {answer}");
-        let series = answer["data"]["result"].as_array().expect("a vector");
-        assert!(series.len() <= 1, "{expression}: {answer}");
-        let value = series.first()?["value"][1].as_str().expect("a value");
-        Some(value.parse().unwrap_or_else(|error| panic!("{expression}: {value}: {error}")))
+        let series = answer["data"]["result"].as_array_mut().expect("series");
+        assert!(series.len() <= 1, "{expression}: {} series", series.len());
+        series.pop()
     }
+}
+
+/// Of a sample, which is a time and a text.
+#[track_caller]
+fn value_of(sample: &Value) -> f64 {
+    let value = sample[1].as_str().expect("a value");
+    value.parse().unwrap_or_else(|error| panic!("{value}: {error}"))
 }
 
 /// Free a moment ago.

@@ -1,6 +1,8 @@
 //! A real Prometheus scrapes the agent once a second while it watches programs that change: no scrape fails or is missing,
 //! and what is queried back is what the programs count. `cargo xtask services` fetches it.
-use memtrace_tests::{Explained, PAGE, Pages, Service, Serving, Truth, quiet_truth, service_binary, wait_until};
+use memtrace_tests::{
+    Explained, PAGE, Pages, SAID, Service, Serving, Truth, assert_shown, quiet_truth, service_binary, wait_until,
+};
 use serde_json::Value;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -11,35 +13,12 @@ const SECONDS: u64 = 45;
 /// Beyond these there are none with series of their own.
 const SERIES: usize = 4;
 
-/// What a program says of itself, by the metric that says it.
-const SAID: &[(&str, &str)] = &[
-    ("memtrace_go_heap_inuse_bytes", "heap_inuse_bytes"),
-    ("memtrace_go_heap_idle_bytes", "heap_idle_bytes"),
-    ("memtrace_go_heap_released_bytes", "heap_released_bytes"),
-    ("memtrace_go_heap_alloc_bytes", "heap_alloc_bytes"),
-    ("memtrace_go_allocated_bytes_total", "total_alloc_bytes"),
-    ("memtrace_go_gc_cycles_total", "num_gc"),
-    ("go_memstats_heap_inuse_bytes", "heap_inuse_bytes"),
-];
+/// As client_golang calls it.
+const COMPAT: &[(&str, &str)] = &[("go_memstats_heap_inuse_bytes", "heap_inuse_bytes")];
 
 fn seconds() -> u64 {
     let asked = std::env::var("MEMTRACE_SCRAPE_SECONDS").ok();
     asked.map_or(SECONDS, |seconds| seconds.parse().expect("MEMTRACE_SCRAPE_SECONDS is a number"))
-}
-
-/// The program at rest, and Prometheus showing exactly that.
-#[track_caller]
-fn assert_shown(prometheus: &Service, truth: &mut Truth) -> Value {
-    let (said, ()) = truth.compare(|| ());
-    let pid = truth.pid();
-    for (metric, key) in SAID {
-        let counted = said[key].as_f64().expect("a number");
-        let expression = format!("{metric}{{pid=\"{pid}\"}}");
-        wait_until(&format!("{expression} to be {counted}"), || {
-            (prometheus.value(&expression) == Some(counted)).then_some(())
-        });
-    }
-    said
 }
 
 /// What promtool has to say of the page: nothing.
@@ -97,7 +76,7 @@ fn prometheus_misses_nothing_and_shows_what_the_programs_count() {
     }
     let said: Vec<Value> = others.iter_mut().map(|truth| truth.compare(|| ()).0).collect();
     let together = |key: &str| said.iter().map(|said| said[key].as_f64().expect("a number")).sum::<f64>();
-    for (metric, key) in &SAID[..6] {
+    for (metric, key) in SAID {
         let (expression, counted) = (format!("{metric}{{pid=\"other\"}}"), together(key));
         wait_until(&format!("{expression} to be {counted}"), || {
             (prometheus.value(&expression) == Some(counted)).then_some(())
@@ -110,13 +89,13 @@ fn prometheus_misses_nothing_and_shows_what_the_programs_count() {
     while began.elapsed() < Duration::from_secs(window + 2) {
         let truth = &mut own[turns % own_count];
         truth.all(&[["alloc 8", "gc"], ["free", "gc"], ["alloc 3", "freeosmemory"]][turns / own_count % 3]);
-        assert_shown(&prometheus, truth);
+        assert_shown(&prometheus, truth, COMPAT);
         turns += 1;
     }
     assert!(turns >= 6, "{turns} changes in {window} s");
     let said: f64 = own
         .iter_mut()
-        .map(|truth| assert_shown(&prometheus, truth)["heap_inuse_bytes"].as_f64().expect("a number"))
+        .map(|truth| assert_shown(&prometheus, truth, COMPAT)["heap_inuse_bytes"].as_f64().expect("a number"))
         .sum();
     let sum = prometheus.value("sum(memtrace_go_heap_inuse_bytes)");
     assert_eq!(sum, Some(said + together("heap_inuse_bytes")), "with the series of the others it is of all");

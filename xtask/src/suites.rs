@@ -84,7 +84,11 @@ const SUITES: &[&[Suite]] = &[
     &[
         Suite { name: "fuzz", runs: Runs::Whole, work: Work::Counted(fuzz::suite) },
         // Under the load that the fuzzers are: what it asserts are bytes and descriptors, not times.
-        Suite { name: "soak", runs: Runs::AsRoot, work: Work::Tests(|| vec![tested("test", &["--test", "soak"])]) },
+        Suite {
+            name: "soak",
+            runs: Runs::AsRoot,
+            work: Work::Tests(|| vec![tested("test", &["--test", "soak", "--", "--test-threads=1"])]),
+        },
     ],
 ];
 

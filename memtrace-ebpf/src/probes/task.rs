@@ -128,12 +128,15 @@ pub fn exit() {
         return count(Hook::Exit, Outcome::Filtered);
     }
     let (id, go_counters) = (target.id, target.go_counters);
+    // Threads that end at the same time on several CPUs all find that none is alive: who takes it out tells.
+    if !maps::remove_target(tgid) {
+        return count(Hook::Exit, Outcome::Filtered);
+    }
     last_faults(tgid, tid, id);
     let code = task::exit_code(task).map_or(i64::MIN, |c| c as i64);
     // Before 6.18 the mm is gone by now.
     let rss_pages = rss_pages(task);
     tell(Hook::Exit, tgid, tid, id, Told { op: task_op::EXIT, task, other_tgid: 0, code, rss_pages, go_counters });
-    maps::remove_target(tgid);
     maps::words::take(tgid);
 }
 

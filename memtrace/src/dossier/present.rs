@@ -4,7 +4,7 @@ use super::case::Open;
 use super::{BlackBox, Dossier, Trigger};
 use crate::account::Account;
 use crate::cgroup::workload::Workload;
-use crate::enrich::Sampling;
+use crate::enrich::{Lives, Sampling};
 use crate::event::{Refaults, TargetId};
 use crate::goruntime::GoFigures;
 use crate::snapshot::ProcessSnapshot;
@@ -27,6 +27,8 @@ pub struct Present {
     /// Stalls to reclaim are seen on this host: else that there were none says nothing.
     pub knows_stalls: bool,
     pub sampling: Sampling,
+    /// Of all processes that were ever watched.
+    pub lives: Lives,
     /// `None`: nothing is recorded.
     pub recording: Option<Recorded>,
     pub reloads: Reloads,

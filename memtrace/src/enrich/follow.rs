@@ -7,6 +7,7 @@ mod settings;
 mod unheard;
 
 use super::describe::{self, Described};
+use super::lives::Lives;
 use super::news::{FollowError, News, tell_refusal};
 use super::select::Selector;
 use super::unseen::Unseen;
@@ -70,10 +71,7 @@ pub struct Follower {
     window_closed: bool,
     /// How many more processes have their RSS divided: that walks all of their pages.
     looks_left: usize,
-    /// Processes that ended before it could be told whether they were meant.
-    unidentified: u64,
-    /// Targets whose end no record told of.
-    unheard: u64,
+    lives: Lives,
     /// Targets that this user may not look into.
     closed: u64,
     /// Go processes whose fatal errors are not heard, and why the first is not.
@@ -99,8 +97,7 @@ impl Follower {
             tracks_faults,
             window_closed: false,
             looks_left: looks,
-            unidentified: 0,
-            unheard: 0,
+            lives: Lives::default(),
             closed: 0,
             deaf: (0, None),
             watcher: None,
@@ -180,7 +177,7 @@ impl Follower {
         self.watch_fatal(pid, described.is_go());
         // A trampoline is nobody: the command is described, and looked at, from its exec on.
         if target_flags & flags::FROM_EXEC != 0 {
-            self.known.insert(pid, Known::new(target, Described::default()));
+            self.keep(pid, Known::new(target, Described::default()));
             return Ok(());
         }
         self.admit(pid, target, described, tell);
@@ -197,7 +194,13 @@ impl Follower {
         }
         self.closed += u64::from(described.is_closed);
         self.wheres.look(pid, target, &described, tell);
-        self.known.insert(pid, Known::new(target, described));
+        self.keep(pid, Known::new(target, described));
+    }
+
+    fn keep(&mut self, pid: u32, known: Known) {
+        let target = known.target;
+        let before = self.known.insert(pid, known);
+        self.lives.meet(target, before.map(|before| before.target));
     }
 
     /// Looks again at one whose runtime was not there yet: at its 1st, 2nd, 4th, … tick.
@@ -241,7 +244,7 @@ impl Follower {
                 if self.known.contains_key(&parent_tgid) || self.judged(event, tell)? {
                     let described = Described::named(event);
                     let target = event.meta.target;
-                    self.known.insert(pid, Known::new(target, described));
+                    self.keep(pid, Known::new(target, described));
                 }
             }
             TaskWhat::Exec { .. } => self.exec(event, tell)?,
@@ -250,6 +253,7 @@ impl Follower {
                 if self.known.get(&pid).is_some_and(|k| k.target == event.meta.target) {
                     let was_named = self.named.contains(&pid);
                     self.forget(pid)?;
+                    self.lives.ended += 1;
                     return Ok(was_named && self.named.is_empty());
                 }
                 self.kernel.forget_faults(pid);
@@ -265,14 +269,17 @@ impl Follower {
         // One that is followed stays so, whatever it becomes, where no rule is against it.
         let is_known = self.known.get(&pid).is_some_and(|known| known.target == target);
         let verdict = if is_known { Some(self.selector.admits(pid)) } else { self.selector.judge(event) };
-        self.unidentified += u64::from(verdict.is_none());
+        self.lives.unidentified += u64::from(verdict.is_none());
         if verdict == Some(true) {
             return Ok(true);
         }
         if is_known {
             self.forget(pid)?;
+            self.lives.not_meant += 1;
+        } else if self.known.remove(&pid).is_some() {
+            // Another one that had its pid: it has ended.
+            self.lives.ended += 1;
         }
-        self.known.remove(&pid);
         self.drop_target(pid, target)?;
         tell(News::NotMeant(target));
         Ok(false)

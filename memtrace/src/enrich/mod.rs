@@ -3,6 +3,7 @@ mod closeup;
 mod describe;
 mod follow;
 mod heap;
+mod lives;
 mod malloc;
 pub mod members;
 mod news;
@@ -18,6 +19,7 @@ mod whereabouts;
 
 pub use closeup::{Closeup, LastState, Site};
 pub use follow::Follower;
+pub use lives::Lives;
 pub use news::{FollowError, News};
 pub use select::Selector;
 pub use watch::{Pace, Sampling, Watcher};

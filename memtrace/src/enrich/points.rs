@@ -5,7 +5,7 @@ use crate::cgroup::{Account, names_of};
 use crate::goruntime::{Finder, GoFigures, Runtime, Sample, Sampler};
 use crate::host::mounts::CgroupFacts;
 use crate::procfs::cgroup::read_memberships;
-use crate::procfs::clock::ClockOffset;
+use crate::procfs::clock::{ClockOffset, monotonic_ns};
 use crate::procfs::host;
 use crate::procfs::process::Status;
 use crate::procfs::psi::Pressure;
@@ -73,6 +73,7 @@ pub(super) struct PointReader {
     /// Of the newest point.
     figures: Option<Box<GoFigures>>,
     points: u32,
+    last_gc: LastGc,
     directory: Option<PathBuf>,
     own: Option<PathBuf>,
     is_moved: bool,
@@ -80,7 +81,16 @@ pub(super) struct PointReader {
 
 impl PointReader {
     pub(super) fn new(pid: u32) -> Self {
-        Self { pid, go: None, figures: None, points: 0, directory: None, own: None, is_moved: false }
+        Self {
+            pid,
+            go: None,
+            figures: None,
+            points: 0,
+            last_gc: LastGc::default(),
+            directory: None,
+            own: None,
+            is_moved: false,
+        }
     }
 
     /// Of the memory cgroup whose limit it meets first, when it was last read.
@@ -117,7 +127,8 @@ impl PointReader {
         let sample = self.sample(finder);
         self.figures = sample.as_ref().map(|sample| Box::new(GoFigures::from(sample)));
         if let Some(sample) = sample {
-            go(&mut point, &sample, now.wall);
+            go(&mut point, &sample);
+            point.set(Signal::LastGc, self.last_gc.at(sample.memstats.last_gc, [now.t_ns, monotonic_ns()], now.wall));
         }
         let own = read_memberships(self.pid).ok().and_then(|of| now.facts.memory_directory(&of));
         // A process that has begun to die since is in no cgroup, or in the first of all.
@@ -158,7 +169,7 @@ impl PointReader {
     }
 }
 
-fn go(point: &mut Point, sample: &Sample, wall: ClockOffset) {
+fn go(point: &mut Point, sample: &Sample) {
     const PPM: f64 = 1e6;
     let of = &sample.memstats;
     point.set(Signal::HeapInuse, of.heap_inuse);
@@ -174,9 +185,35 @@ fn go(point: &mut Point, sample: &Sample, wall: ClockOffset) {
     point.set(Signal::GogcPercent, sample.gogc_percent.map(u64::from));
     point.set(Signal::Goroutines, sample.num_goroutine);
     point.set(Signal::GcCycles, u64::from(of.num_gc));
-    point.set(Signal::LastGc, Some(of.last_gc).filter(|at| *at > 0).map(|at| wall.to_monotonic(at)));
     point.set(Signal::TotalAlloc, of.total_alloc);
     point.set(Signal::GcCpuPpm, (of.num_gc > 0).then_some((of.gc_cpu_fraction.clamp(0.0, 1.0) * PPM) as u64));
+}
+
+/// When the last collection ended. Go dates it by the wall clock, which may have been set since: it is converted once, when
+/// it is first read, and is absent where that was too late.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastGc {
+    wall_ns: u64,
+    at_ns: Option<u64>,
+    /// Of the point before.
+    t_ns: u64,
+}
+
+impl LastGc {
+    /// Between two points a wall clock that is only slewed goes wrong by less.
+    const SLACK_NS: u64 = 10_000_000;
+
+    /// Of a point, and when it was read.
+    fn at(&mut self, wall_ns: u64, [t_ns, read_ns]: [u64; 2], wall: ClockOffset) -> Option<u64> {
+        if wall_ns != self.wall_ns {
+            // It has ended since the point before.
+            let possible = self.t_ns.saturating_sub(Self::SLACK_NS)..=read_ns.saturating_add(Self::SLACK_NS);
+            let at_ns = Some(wall.to_monotonic(wall_ns)).filter(|at| wall_ns > 0 && possible.contains(at));
+            (self.wall_ns, self.at_ns) = (wall_ns, at_ns);
+        }
+        self.t_ns = t_ns;
+        self.at_ns
+    }
 }
 
 fn charged(point: &mut Point, of: &Account) {
@@ -197,5 +234,28 @@ fn charged(point: &mut Point, of: &Account) {
         (Signal::OomKills, of.oom_kills),
     ] {
         point.set(signal, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_collection_keeps_its_time_when_the_clock_is_set_and_has_none_where_that_came_first() {
+        let wall = |hours: i64| ClockOffset { offset_ns: (2 + hours) * 3600 * S as i64, uncertainty_ns: 1 };
+        let on_wall = |hours: i64, t_ns: u64| wall(hours).from_monotonic(t_ns);
+        let mut last_gc = LastGc::default();
+        assert_eq!(last_gc.at(0, [10 * S; 2], wall(0)), None, "there was none");
+        let first = on_wall(0, 10 * S + 5);
+        for (t_ns, hours) in [(11 * S, 0), (12 * S, 1), (13 * S, -1)] {
+            assert_eq!(last_gc.at(first, [t_ns; 2], wall(hours)), Some(10 * S + 5));
+        }
+        assert_eq!(last_gc.at(on_wall(-1, 13 * S + 7), [14 * S; 2], wall(-1)), Some(13 * S + 7));
+        // Set between the end of the collection and the point that reads of it.
+        assert_eq!(last_gc.at(on_wall(-1, 14 * S + 7), [15 * S; 2], wall(0)), None, "an hour before the point before");
+        assert_eq!(last_gc.at(on_wall(0, 15 * S + 7), [16 * S; 2], wall(-1)), None, "an hour to come");
     }
 }

@@ -34,9 +34,10 @@ pub fn agent(config: Agent, out: impl Write + Send + 'static) -> Result<ExitCode
     let writes = config.directory.iter().chain(recorded).cloned().collect();
     let (export, max_series) = (Export::new(otlp)?, http.max_series_processes);
     let server = Server::bind(http)?;
+    let secrets = server.secrets();
     let served =
         Served { server, ready: Arc::default(), directory: config.directory.clone(), writes, export, max_series };
-    let reload = Reload::new(over, file);
+    let reload = Reload::new(over, file, secrets);
     watch(config, Some((served, reload)), || Tap::of_agent(&recording), out)
 }
 

@@ -1,7 +1,9 @@
 //! What memtrace itself costs.
-use super::process::Status;
+use super::clock::ClockOffset;
+use super::process::{Stat, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// What is not known is absent.
@@ -11,6 +13,9 @@ pub struct OwnCost {
     /// Of all its threads, the ended ones too.
     pub cpu: Option<Duration>,
     pub open_fds: Option<u64>,
+    /// When it was started, since 1970, by the clock as it was set when this was first asked: one that is set later makes
+    /// no other start of it.
+    pub started: Option<Duration>,
 }
 
 impl OwnCost {
@@ -21,8 +26,18 @@ impl OwnCost {
             rss_bytes: Status::read(std::process::id()).ok().and_then(|status| status.rss_bytes()),
             cpu: cpu(),
             open_fds: fds(),
+            started: started(),
         }
     }
+}
+
+fn started() -> Option<Duration> {
+    static STARTED: OnceLock<Option<Duration>> = OnceLock::new();
+    *STARTED.get_or_init(|| {
+        let boot_ns = Stat::read(std::process::id()).ok()?.start_boottime_ns;
+        let monotonic_ns = ClockOffset::of_boot().to_monotonic(boot_ns);
+        Some(Duration::from_nanos(ClockOffset::of_wall().from_monotonic(monotonic_ns)))
+    })
 }
 
 fn cpu() -> Option<Duration> {
@@ -59,13 +74,18 @@ mod tests {
 
     #[test]
     fn own_cost_is_known_and_grows() {
-        let OwnCost { rss_bytes: Some(rss_bytes), cpu: Some(cpu), open_fds: Some(open_fds) } = OwnCost::read() else {
+        let OwnCost { rss_bytes: Some(rss_bytes), cpu: Some(cpu), open_fds: Some(open_fds), started: Some(started) } =
+            OwnCost::read()
+        else {
             panic!("{:?}", OwnCost::read())
         };
+        let age = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() - started;
+        assert!(age < Duration::from_secs(600), "{age:?}");
         let file = std::fs::File::open("/proc/self/stat").unwrap();
         let after = OwnCost::read();
         // Tests run on several threads.
         assert!(rss_bytes > 0 && open_fds > 0 && after.open_fds > Some(0) && after.cpu > Some(cpu), "{after:?}");
+        assert_eq!(after.started, Some(started));
         drop(file);
     }
 }

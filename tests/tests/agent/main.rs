@@ -1,7 +1,10 @@
 //! `memtrace agent`: what it serves is what the programs themselves count, and it serves on whatever it is sent.
 mod api;
+mod churn;
+mod restart;
 mod rights;
 mod settings;
+mod tls;
 
 use memtrace_tests::{Memtrace, PAGE, Pages, Serving, assert_account, quiet_truth, wait_until};
 use serde_json::Value;

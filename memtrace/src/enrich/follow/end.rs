@@ -34,7 +34,7 @@ impl Follower {
         self.tell_deaf(tell);
         self.watcher.iter_mut().for_each(|watcher| watcher.tell_log(tell));
         let counted = [
-            (self.unidentified, "ended before it could be told whether they were meant: left out"),
+            (self.lives.unidentified, "ended before it could be told whether they were meant: left out"),
             (
                 self.selector.not_permitted(),
                 "may not be looked at, which takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: left out",
@@ -43,7 +43,7 @@ impl Follower {
                 self.closed,
                 "may not be looked into, which takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: no Go heap of theirs",
             ),
-            (self.unheard, "ended and no record said so: how they ended is not known"),
+            (self.lives.unheard, "ended and no record said so: how they ended is not known"),
             (self.kernel.words_full, "leave no last words when they are killed: there was no room for what is copied"),
             (self.kernel.targets_full().unwrap_or(0), "were not observed: the target set was full (--max-targets)"),
         ];
@@ -64,6 +64,7 @@ impl Follower {
     pub fn complete(&self, present: &mut Present) -> Result<(), FollowError> {
         present.account.programs = self.counters()?;
         present.knows_stalls = self.kernel.tells_stalls();
+        present.lives = self.lives;
         let Some(watcher) = &self.watcher else { return Ok(()) };
         present.sampling = watcher.sampling();
         for living in &mut present.processes {

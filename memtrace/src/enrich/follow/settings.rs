@@ -20,6 +20,7 @@ impl Follower {
         for (pid, target) in known {
             if !self.selector.admits(pid) {
                 self.forget(pid)?;
+                self.lives.not_meant += 1;
                 self.drop_target(pid, target)?;
                 tell(News::NotMeant(target));
             }

@@ -28,7 +28,7 @@ impl Follower {
         if known.gone_since_ns.is_some_and(|since_ns| now_ns - since_ns >= GRACE_NS) {
             let target = known.target;
             log::debug!("pid {pid}: gone, and no record said so");
-            self.unheard += 1;
+            self.lives.unheard += 1;
             tell(News::Gone(target));
             self.forget(pid)?;
             self.drop_target(pid, target)?;

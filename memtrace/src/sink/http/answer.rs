@@ -39,7 +39,6 @@ type Newest = Option<(Instant, Arc<Present>)>;
 /// Of one server.
 pub(super) struct Answers {
     sources: Arc<dyn Sources>,
-    guard: Guard,
     max_series: usize,
     compat_names: bool,
     admitted: StdMutex<Admitted>,
@@ -51,10 +50,9 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn new(sources: Arc<dyn Sources>, guard: Guard, config: &Http) -> Answers {
+    pub(super) fn new(sources: Arc<dyn Sources>, config: &Http) -> Answers {
         Answers {
             sources,
-            guard,
             max_series: config.max_series_processes,
             compat_names: config.compat_names,
             admitted: StdMutex::default(),
@@ -65,9 +63,9 @@ impl Answers {
         }
     }
 
-    pub(super) async fn to(self: &Arc<Self>, request: &Request<Incoming>) -> Answer {
+    pub(super) async fn to(self: &Arc<Self>, request: &Request<Incoming>, guard: &Guard) -> Answer {
         let route = Route::of(request.uri().path());
-        match self.guard.check(request.headers(), request.uri().host()) {
+        match guard.check(request.headers(), request.uri().host()) {
             Ok(()) => {}
             // A kubelet's probe has no token to send, and this says nothing of anybody.
             Err(Refusal::Token) if matches!(route, Some(Route::Health | Route::Ready)) => {}

@@ -1,5 +1,6 @@
 //! What is known now over HTTP, on a thread of its own. Bounded: connections, the bytes of a request, the time of each, and
 //! how often the processing thread is asked, whoever they are that ask.
+mod access;
 mod answer;
 mod guard;
 mod openapi;
@@ -15,8 +16,9 @@ use crate::config::ProfileOf;
 use crate::config::file::Http;
 use crate::dossier::{Dossier, Present};
 use crate::error::Error;
+use access::Access;
+pub use access::Secrets;
 use answer::Answers;
-use guard::Guard;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -56,19 +58,12 @@ pub trait Sources: Send + Sync + 'static {
     fn dossier(&self, id: &str) -> Option<Document>;
 }
 
-/// What makes an open connection a safe one.
-#[cfg(feature = "tls")]
-type Tls = Option<tokio_rustls::TlsAcceptor>;
-#[cfg(not(feature = "tls"))]
-type Tls = ();
-
 /// Bound, and not served yet: who connects waits.
 pub struct Server {
     listener: StdListener,
     address: SocketAddr,
     config: Http,
-    guard: Guard,
-    tls: Tls,
+    secrets: Secrets,
 }
 
 impl fmt::Debug for Server {
@@ -79,15 +74,14 @@ impl fmt::Debug for Server {
 
 impl Server {
     pub fn bind(config: Http) -> Result<Server, Error> {
-        let guard = Guard::new(config.token_file(), config.is_loopback())?;
-        let tls = tls_of(&config)?;
+        let secrets = Secrets::new(config.clone())?;
         let bound = StdListener::bind(config.listen).and_then(|listener| {
             listener.set_nonblocking(true)?;
             Ok((listener.local_addr()?, listener))
         });
         let (address, listener) =
             bound.map_err(|why| Error::Host(format!("cannot listen on {}: {why}", config.listen)))?;
-        Ok(Server { listener, address, config, guard, tls })
+        Ok(Server { listener, address, config, secrets })
     }
 
     /// With the port that was free, if any was asked for.
@@ -95,14 +89,19 @@ impl Server {
         self.address
     }
 
+    /// For who looks whether their files have changed.
+    pub fn secrets(&self) -> Secrets {
+        self.secrets.clone()
+    }
+
     /// Serves as long as what it returns lives.
     pub fn start(self, sources: Arc<dyn Sources>) -> Result<Background, Error> {
-        let Server { listener, config, guard, tls, .. } = self;
+        let Server { listener, config, secrets, .. } = self;
         Background::start("http", |stopped| {
             let listener = TcpListener::from_std(listener).map_err(Error::io("cannot listen"))?;
             Ok(async move {
                 tokio::select! {
-                    () = serve(listener, config, (guard, tls), sources) => {}
+                    () = serve(listener, config, secrets, sources) => {}
                     _ = stopped => {}
                 }
             })
@@ -110,9 +109,9 @@ impl Server {
     }
 }
 
-async fn serve(listener: TcpListener, config: Http, (guard, tls): (Guard, Tls), sources: Arc<dyn Sources>) {
+async fn serve(listener: TcpListener, config: Http, secrets: Secrets, sources: Arc<dyn Sources>) {
     let room = Arc::new(Semaphore::new(config.max_connections));
-    let answers = Arc::new(Answers::new(sources, guard, &config));
+    let answers = Arc::new(Answers::new(sources, &config));
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -124,9 +123,9 @@ async fn serve(listener: TcpListener, config: Http, (guard, tls): (Guard, Tls), 
         };
         // Without room it is closed.
         if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
-            let (answers, limit, tls) = (Arc::clone(&answers), config.request_timeout, tls.clone());
+            let (answers, limit, access) = (Arc::clone(&answers), config.request_timeout, secrets.now());
             tokio::spawn(async move {
-                let _ = timeout(limit, accepted(stream, tls, answers, limit)).await;
+                let _ = timeout(limit, accepted(stream, &access, answers, limit)).await;
                 drop(permit);
             });
         }
@@ -134,39 +133,26 @@ async fn serve(listener: TcpListener, config: Http, (guard, tls): (Guard, Tls), 
 }
 
 #[cfg(feature = "tls")]
-fn tls_of(config: &Http) -> Result<Tls, Error> {
-    config.tls_files().map(tls::acceptor).transpose()
-}
-
-#[cfg(not(feature = "tls"))]
-fn tls_of(config: &Http) -> Result<Tls, Error> {
-    match config.tls_files() {
-        Some(_) => Err(Error::Host("this memtrace was built without TLS: leave tls_certificate_file empty".to_owned())),
-        None => Ok(()),
-    }
-}
-
-#[cfg(feature = "tls")]
-async fn accepted(stream: TcpStream, tls: Tls, answers: Arc<Answers>, limit: Duration) {
-    match tls {
-        None => one(stream, answers, limit).await,
+async fn accepted(stream: TcpStream, access: &Access, answers: Arc<Answers>, limit: Duration) {
+    match &access.tls {
+        None => one(stream, access, answers, limit).await,
         Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => one(stream, answers, limit).await,
+            Ok(stream) => one(stream, access, answers, limit).await,
             Err(why) => log::debug!("a connection: {why}"),
         },
     }
 }
 
 #[cfg(not(feature = "tls"))]
-async fn accepted(stream: TcpStream, (): Tls, answers: Arc<Answers>, limit: Duration) {
-    one(stream, answers, limit).await;
+async fn accepted(stream: TcpStream, access: &Access, answers: Arc<Answers>, limit: Duration) {
+    one(stream, access, answers, limit).await;
 }
 
 /// One request, however slowly it is written and its answer read.
-async fn one(stream: impl AsyncRead + AsyncWrite + Unpin, answers: Arc<Answers>, limit: Duration) {
+async fn one(stream: impl AsyncRead + AsyncWrite + Unpin, access: &Access, answers: Arc<Answers>, limit: Duration) {
     let answer = |request: Request<Incoming>| {
         let answers = Arc::clone(&answers);
-        async move { Ok::<_, Infallible>(answers.to(&request).await) }
+        async move { Ok::<_, Infallible>(answers.to(&request, &access.guard).await) }
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -56,10 +56,12 @@ impl Scrape<'_> {
     pub(super) fn collect(&self, admitted: &mut Admitted) -> Families {
         let mut families = Families::default();
         admitted.add(&mut families, self.present, self.max_series);
-        let Present { account, sampling, without_timeline, .. } = self.present;
+        let Present { account, sampling, lives, without_timeline, .. } = self.present;
         account.programs.iter().for_each(|program| add_probe(&mut families, program));
         for (metric, value) in [
             (Metric::WithoutTimeline, *without_timeline),
+            (Metric::Met, lives.met),
+            (Metric::Unidentified, lives.unidentified),
             (Metric::Shed, account.shed),
             (Metric::DecodeErrors, account.decode_errors),
             (Metric::Samples, sampling.points),
@@ -68,12 +70,16 @@ impl Scrape<'_> {
         ] {
             families.add(metric, &[], value);
         }
+        for (reason, n) in [("ended", lives.ended), ("unheard", lives.unheard), ("not_meant", lives.not_meant)] {
+            families.add(Metric::Gone, &[label("reason", reason)], n);
+        }
         if let Some(exported) = &account.exported {
             add_exported(&mut families, exported);
         }
         families.add(Metric::SelfResident, &[], self.own.rss_bytes);
         families.add_float(Metric::SelfCpu, &[], self.own.cpu.map(|cpu| cpu.as_secs_f64()));
         families.add(Metric::SelfFds, &[], self.own.open_fds);
+        families.add_float(Metric::SelfStart, &[], self.own.started.map(|since_1970| since_1970.as_secs_f64()));
         let reloads = self.present.reloads;
         for (result, n) in [("success", reloads.succeeded), ("failure", reloads.failed)] {
             families.add(Metric::Reloads, &[label("result", result)], n);

@@ -125,6 +125,11 @@ metrics! {
         "Watched processes without series of their own: they are in those with pid=\"other\".",
     WithoutTimeline "memtrace_processes_without_timeline" Gauge Memtrace
         "Processes beyond black_box.max_processes: without any figures.",
+    Met "memtrace_processes_met_total" Counter Memtrace "Processes that were watched, those that are among them.",
+    Gone "memtrace_processes_gone_total" Counter Memtrace
+        "Those that are watched no more (label reason): ended, unheard (gone, and no record said so), not_meant.",
+    Unidentified "memtrace_processes_unidentified_total" Counter Memtrace
+        "Processes that ended before it could be told whether they were meant: left out.",
     Hits "memtrace_probe_hits_total" Counter Probe "Times the probe ran: filtered, submitted and lost.",
     Filtered "memtrace_probe_filtered_total" Counter Probe "Hits that were of no target, or not asked for.",
     Submitted "memtrace_probe_submitted_total" Counter Probe "Hits that became a record, or were counted in the kernel.",
@@ -146,6 +151,8 @@ metrics! {
     SelfResident "memtrace_self_resident_memory_bytes" Gauge Memtrace "RSS of memtrace itself.",
     SelfCpu "memtrace_self_cpu_seconds_total" Counter Memtrace "CPU time of memtrace itself.",
     SelfFds "memtrace_self_open_fds" Gauge Memtrace "File descriptors that memtrace has open.",
+    SelfStart "memtrace_self_start_time_seconds" Gauge Memtrace
+        "When memtrace was started, since 1970: counters of the page-return ledger and of memtrace itself begin at 0 then.",
     Reloads "memtrace_config_reloads_total" Counter Memtrace
         "How often the configuration was read again (label result): success, or failure, and what was read before counts.",
     ReloadedWell "memtrace_config_last_reload_successful" Gauge Memtrace

@@ -3,7 +3,7 @@ use crate::account::Account;
 use crate::cgroup::kubelet::Names;
 use crate::cgroup::workload::{Workload, WorkloadBy};
 use crate::dossier::{Divided, Living, Recorded};
-use crate::enrich::Sampling;
+use crate::enrich::{Lives, Sampling};
 use crate::event::Refaults;
 use crate::goruntime::GoFigures;
 use crate::sink::oom::{Causes, Counted};
@@ -104,10 +104,12 @@ fn a_scrape_reads_as_prometheus_wants_it() {
         without_timeline: 2,
         knows_stalls,
         sampling,
+        lives: Lives { met: 10, ended: 4, unheard: 2, not_meant: 1, unidentified: 6 },
         recording,
         reloads: Default::default(),
     };
-    let own = OwnCost { rss_bytes: Some(1 << 25), cpu: Some(Duration::from_millis(1250)), open_fds: None };
+    let [cpu, started] = [1250, 1_700_000_000_250].map(|ms| Some(Duration::from_millis(ms)));
+    let own = OwnCost { rss_bytes: Some(1 << 25), cpu, open_fds: None, started };
     let scrape = Scrape { present: &present, own, deaths: Some(&deaths()), max_series: 1, compat_names: false };
     let text = scrape.render(&mut Admitted::default()).unwrap();
     let expected = include_str!("golden.txt").replace("VERSION", env!("CARGO_PKG_VERSION"));

@@ -25,11 +25,11 @@ pub(super) struct Name {
 
 macro_rules! names {
     ($($metric:ident $name:literal $unit:literal $shape:ident,)*) => {
-        /// `None`: what it says is in the resource.
+        /// `None`: what it says is in the resource, or in the start time of points.
         pub(super) fn of(metric: Metric) -> Option<Name> {
             match metric {
                 $(Metric::$metric => Some(Name { name: $name, unit: $unit, shape: Shape::$shape }),)*
-                Metric::Build => None,
+                Metric::Build | Metric::SelfStart => None,
             }
         }
     };
@@ -79,6 +79,9 @@ names! {
     CgroupOomKills "memtrace.cgroup.oom_kills" "{process}" Total,
     LeftOut "memtrace.processes.left_out" "{process}" UpDown,
     WithoutTimeline "memtrace.processes.without_timeline" "{process}" UpDown,
+    Met "memtrace.processes.met" "{process}" Counter,
+    Gone "memtrace.processes.gone" "{process}" Counter,
+    Unidentified "memtrace.processes.unidentified" "{process}" Counter,
     Hits "memtrace.probe.hits" "{hit}" Counter,
     Filtered "memtrace.probe.filtered" "{hit}" Counter,
     Submitted "memtrace.probe.submitted" "{hit}" Counter,
@@ -126,6 +129,7 @@ pub(super) fn attribute(label: &str) -> (&'static str, bool) {
         "trigger" => ("memtrace.trigger", false),
         "verdict" => ("memtrace.verdict", false),
         "signal" => ("memtrace.otlp.signal", false),
+        "result" => ("memtrace.config.result", false),
         _ => ("memtrace.label", false),
     }
 }
@@ -152,6 +156,7 @@ mod tests {
         "trigger",
         "verdict",
         "signal",
+        "result",
     ];
 
     /// Whether the shape says the same as the kind does in Prometheus' format.

@@ -118,8 +118,8 @@ impl Writer {
                 (Open::File { path: path.clone(), failed: None }, Some(part))
             }
             Place::Store { directory, max_bytes, max_age } => {
-                let mut store = Store::open(directory, &config.node, *max_bytes, *max_age)?;
-                store.enforce(now_us());
+                let mut store = Store::open(directory, &config.node, (*max_bytes, *max_age), now_us())?;
+                store.enforce();
                 counts.bytes.store(store.bytes(), Relaxed);
                 (Open::Store(store), None)
             }
@@ -210,7 +210,7 @@ impl Writer {
             }
         }
         if let Open::Store(store) = &mut self.open {
-            store.enforce(now_us());
+            store.enforce();
             self.counts.bytes.store(store.bytes(), Relaxed);
         }
     }

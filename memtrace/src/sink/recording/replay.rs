@@ -44,6 +44,8 @@ pub struct Replay<'a> {
 /// The newest close look at a process.
 #[derive(Debug, Default)]
 struct Look {
+    /// On CLOCK_MONOTONIC: by it one is newer than another.
+    t_ns: i64,
     time_us: i64,
     comm: String,
     buckets: Vec<(String, u64)>,
@@ -145,14 +147,15 @@ impl<'a> Replay<'a> {
     }
 
     fn look(&mut self, row: &ReadRow) {
-        let (Some(time_us), Some(bucket)) = (row.integer(Column::Time), row.name(Column::Bucket)) else { return };
+        let [t_ns, time_us] = [Column::TNs, Column::Time].map(|column| row.integer(column));
+        let (Some(t_ns), Some(time_us), Some(bucket)) = (t_ns, time_us, row.name(Column::Bucket)) else { return };
         let bytes = row.integer(Column::BucketBytes).and_then(|bytes| u64::try_from(bytes).ok());
         let (Some(bytes), true) = (bytes, self.looks.len() < MAX_LOOKS) else { return };
         let look = self.looks.entry(Id::of(row)).or_default();
-        if time_us > look.time_us {
-            *look = Look { time_us, comm: row.name(Column::Comm).unwrap_or("?").to_owned(), buckets: Vec::new() };
+        if t_ns > look.t_ns {
+            *look = Look { t_ns, time_us, comm: row.name(Column::Comm).unwrap_or("?").to_owned(), buckets: Vec::new() };
         }
-        if time_us == look.time_us && look.buckets.len() < MAX_BUCKETS {
+        if t_ns == look.t_ns && look.buckets.len() < MAX_BUCKETS {
             look.buckets.push((bucket.to_owned(), bytes));
         }
     }

@@ -1,18 +1,20 @@
 //! The directory of a rolling store: `date=YYYY-MM-DD/node=NAME/part-MICROSECONDS-N.parquet`, which any engine reads as one
-//! relation. Of one node; the oldest files go first.
+//! relation. Of one node; the oldest files go first. The wall clock gives names and no more: when it is set, what was written
+//! last is still the newest.
 use super::part::{Part, UNFINISHED};
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 
 #[derive(Debug)]
 struct Kept {
     path: PathBuf,
-    begun_us: i64,
+    /// By the store's own clock, which began at its opening.
+    written_us: i64,
     bytes: u64,
 }
 
@@ -25,13 +27,20 @@ pub(super) struct Store {
     /// Oldest first.
     kept: VecDeque<Kept>,
     next: u64,
+    opened: Instant,
     /// Nobody else writes for this node here.
     _lock: File,
 }
 
 impl Store {
-    /// What a memtrace before left unfinished is removed.
-    pub(super) fn open(directory: &Path, node: &str, max_bytes: u64, max_age: Duration) -> Result<Store, String> {
+    /// What a memtrace before left unfinished is removed. `now_us`: of the wall clock, by which the age of its files is told
+    /// this once; those of a time to come are the newest of them.
+    pub(super) fn open(
+        directory: &Path,
+        node: &str,
+        (max_bytes, max_age): (u64, Duration),
+        now_us: i64,
+    ) -> Result<Store, String> {
         fs::create_dir_all(directory).map_err(|why| why.to_string())?;
         let lock = File::create(directory.join(format!(".lock-{node}"))).map_err(|why| why.to_string())?;
         lock.try_lock().map_err(|why| match why {
@@ -45,13 +54,17 @@ impl Store {
                 if name.ends_with(UNFINISHED) {
                     let _ = fs::remove_file(&file);
                 } else if let (Some(begun_us), Ok(metadata)) = (begun_us(&name), file.metadata()) {
-                    kept.push(Kept { path: file, begun_us, bytes: metadata.len() });
+                    kept.push((
+                        begun_us,
+                        Kept { path: file, written_us: (begun_us - now_us).min(0), bytes: metadata.len() },
+                    ));
                 }
             }
         }
-        kept.sort_by_key(|of| of.begun_us);
+        kept.sort_by_key(|(begun_us, _)| *begun_us);
+        let kept = kept.into_iter().map(|(_, of)| of).collect();
         let (directory, node) = (directory.to_owned(), node.to_owned());
-        Ok(Store { directory, node, max_bytes, max_age, kept: kept.into(), next: 0, _lock: lock })
+        Ok(Store { directory, node, max_bytes, max_age, kept, next: 0, opened: Instant::now(), _lock: lock })
     }
 
     /// A file for rows of one day.
@@ -63,18 +76,19 @@ impl Store {
     }
 
     pub(super) fn done(&mut self, path: PathBuf, bytes: u64) {
-        let begun_us = path.file_name().and_then(|name| begun_us(&name.to_string_lossy())).unwrap_or(0);
-        let at = self.kept.partition_point(|of| of.begun_us <= begun_us);
-        self.kept.insert(at, Kept { path, begun_us, bytes });
+        self.kept.push_back(Kept { path, written_us: micros(self.opened.elapsed()), bytes });
     }
 
     /// Too much, or too old: the oldest go.
-    pub(super) fn enforce(&mut self, now_us: i64) {
-        let max_age_us = i64::try_from(self.max_age.as_micros()).unwrap_or(i64::MAX);
-        let oldest_us = now_us.saturating_sub(max_age_us);
+    pub(super) fn enforce(&mut self) {
+        self.enforce_at(self.opened.elapsed());
+    }
+
+    fn enforce_at(&mut self, since_opened: Duration) {
+        let oldest_us = micros(since_opened).saturating_sub(micros(self.max_age));
         let mut bytes = self.bytes();
         while let Some(first) = self.kept.front() {
-            if bytes <= self.max_bytes && first.begun_us >= oldest_us {
+            if bytes <= self.max_bytes && first.written_us >= oldest_us {
                 break;
             }
             if let Err(why) = fs::remove_file(&first.path)
@@ -92,6 +106,10 @@ impl Store {
     pub(super) fn bytes(&self) -> u64 {
         self.kept.iter().map(|of| of.bytes).sum()
     }
+}
+
+fn micros(of: Duration) -> i64 {
+    i64::try_from(of.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn remove_parent(of: &Path) -> io::Result<()> {
@@ -121,45 +139,81 @@ fn date(time_us: i64) -> String {
 mod tests {
     use super::*;
 
-    const HOUR_US: i64 = 3600 * 1_000_000;
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DAY: i64 = DAY_US - 1;
 
-    fn store(directory: &Path, max_bytes: u64) -> Result<Store, String> {
-        Store::open(directory, "n1", max_bytes, Duration::from_secs(3600))
+    fn store(directory: &Path, now_us: i64) -> Result<Store, String> {
+        Store::open(directory, "n1", (u64::MAX, HOUR), now_us)
+    }
+
+    fn write(store: &mut Store, time_us: i64) {
+        let (path, bytes) = store.begin(time_us).unwrap().finish().unwrap();
+        store.done(path, bytes);
     }
 
     fn paths(store: &Store) -> Vec<PathBuf> {
         store.kept.iter().map(|of| of.path.strip_prefix(&store.directory).unwrap().to_owned()).collect()
     }
 
+    fn names(of: &[&str]) -> Vec<PathBuf> {
+        of.iter().map(|name| PathBuf::from(format!("date={name}.parquet"))).collect()
+    }
+
     #[test]
     fn the_oldest_go_first_and_what_was_not_finished_is_removed() {
         let home = tempfile::tempdir().unwrap();
-        let mut first = store(home.path(), u64::MAX).unwrap();
-        let day_us = DAY_US - 1;
-        for time_us in [day_us, day_us + 1, day_us + 2] {
-            let (path, bytes) = first.begin(time_us).unwrap().finish().unwrap();
-            first.done(path, bytes);
-        }
-        let names = ["1970-01-01/node=n1/part-0000086399999999-1", "1970-01-02/node=n1/part-0000086400000000-2"]
-            .map(|name| PathBuf::from(format!("date={name}.parquet")));
-        assert_eq!(paths(&first)[..2], names);
-        let said = store(home.path(), u64::MAX).unwrap_err();
+        let mut first = store(home.path(), DAY).unwrap();
+        (0..3).for_each(|us| write(&mut first, DAY + us));
+        let expected =
+            names(&["1970-01-01/node=n1/part-0000086399999999-1", "1970-01-02/node=n1/part-0000086400000000-2"]);
+        assert_eq!(paths(&first)[..2], expected);
+        let said = store(home.path(), DAY).unwrap_err();
         assert!(said.contains("another memtrace"), "{said}");
-        let unfinished = first.begin(day_us).unwrap();
+        let unfinished = first.begin(DAY).unwrap();
         std::mem::forget(unfinished);
         drop(first);
 
-        let mut second = store(home.path(), u64::MAX).unwrap();
+        let mut second = store(home.path(), DAY + 2).unwrap();
         assert_eq!(paths(&second).len(), 3);
         let left: Vec<_> = entries(&home.path().join("date=1970-01-01/node=n1")).collect();
         assert_eq!(left.len(), 1, "{left:?}");
         second.max_bytes = second.bytes() - 1;
-        second.enforce(day_us);
-        assert_eq!(paths(&second)[0], names[1]);
+        second.enforce_at(Duration::ZERO);
+        assert_eq!(paths(&second)[0], expected[1]);
         assert!(!home.path().join("date=1970-01-01").exists(), "nothing of an empty day stays");
-        second.enforce(day_us + 2 + HOUR_US);
-        assert_eq!(paths(&second).len(), 1);
-        second.enforce(day_us + 3 + HOUR_US);
-        assert_eq!((paths(&second).len(), second.bytes()), (0, 0));
+        for (since_opened, left) in [(HOUR - Duration::from_micros(1), 2), (HOUR, 1), (2 * HOUR, 0)] {
+            second.enforce_at(since_opened);
+            assert_eq!(paths(&second).len(), left, "{since_opened:?}");
+        }
+        assert_eq!(second.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_written_last_is_the_newest_however_the_clock_is_set() {
+        let hour_us = micros(HOUR);
+        let home = tempfile::tempdir().unwrap();
+        let mut before = store(home.path(), 0).unwrap();
+        // Of a clock that was an hour ahead.
+        write(&mut before, DAY + hour_us);
+        drop(before);
+        let mut store = store(home.path(), DAY).unwrap();
+        for hours in [0, 1, -1] {
+            write(&mut store, DAY + hours * hour_us);
+        }
+        let part = |day, time_us, n| format!("1970-01-{day}/node=n1/part-{time_us:016}-{n}");
+        let all = [
+            part("02", DAY + hour_us, 1),
+            part("01", DAY, 1),
+            part("02", DAY + hour_us, 2),
+            part("01", DAY - hour_us, 3),
+        ];
+        let all = names(&all.each_ref().map(String::as_str));
+        assert_eq!(paths(&store), all);
+        // Three quarters of an hour later all are young.
+        store.enforce_at(HOUR * 3 / 4);
+        assert_eq!(paths(&store), all);
+        store.max_bytes = store.bytes() / 2;
+        store.enforce_at(Duration::ZERO);
+        assert_eq!(paths(&store), all[2..]);
     }
 }

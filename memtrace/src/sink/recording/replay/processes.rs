@@ -27,21 +27,31 @@ impl Id {
     }
 }
 
-/// A figure over time.
+/// A figure over time, in whatever order it comes: files are named by the wall clock, which may have been set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 struct Span {
     first: Option<u64>,
     last: Option<u64>,
     max: Option<u64>,
+    /// On CLOCK_MONOTONIC.
+    #[serde(skip)]
+    between_ns: Option<[i64; 2]>,
 }
 
 impl Span {
-    fn add(&mut self, value: Option<u64>) {
-        if value.is_some() {
-            self.first = self.first.or(value);
-            self.last = value;
-            self.max = self.max.max(value);
+    fn add(&mut self, t_ns: i64, value: Option<u64>) {
+        if value.is_none() {
+            return;
         }
+        let [first_ns, last_ns] = self.between_ns.unwrap_or([t_ns; 2]);
+        if self.first.is_none() || t_ns < first_ns {
+            self.first = value;
+        }
+        if t_ns >= last_ns {
+            self.last = value;
+        }
+        self.max = self.max.max(value);
+        self.between_ns = Some([first_ns.min(t_ns), last_ns.max(t_ns)]);
     }
 }
 
@@ -65,8 +75,7 @@ struct Process {
     exe: Option<String>,
     workload: Option<String>,
     samples: u64,
-    first_us: Option<i64>,
-    last_us: Option<i64>,
+    time_us: Span,
     spans: [Span; SPANS.len()],
     ledger: Option<Ledger>,
 }
@@ -82,8 +91,8 @@ struct ProcessJson<'a> {
     exe: Option<&'a str>,
     workload: Option<&'a str>,
     samples: u64,
-    first_time_us: Option<i64>,
-    last_time_us: Option<i64>,
+    first_time_us: Option<u64>,
+    last_time_us: Option<u64>,
     #[serde(flatten)]
     spans: BTreeMap<&'static str, Span>,
     ledger: Option<Ledger>,
@@ -143,10 +152,10 @@ impl Processes {
             return;
         }
         process.samples += 1;
-        process.last_us = row.integer(Column::Time);
-        process.first_us = process.first_us.or(process.last_us);
+        let t_ns = row.integer(Column::TNs).unwrap_or_default();
+        process.time_us.add(t_ns, row.integer(Column::Time).and_then(|us| u64::try_from(us).ok()));
         for (span, signal) in process.spans.iter_mut().zip(SPANS) {
-            span.add(bytes(row, signal));
+            span.add(t_ns, bytes(row, signal));
         }
     }
 
@@ -210,8 +219,8 @@ fn write_json(out: &mut dyn Write, id: &Id, process: &Process) -> io::Result<()>
         exe: process.exe.as_deref(),
         workload: process.workload.as_deref(),
         samples: process.samples,
-        first_time_us: process.first_us,
-        last_time_us: process.last_us,
+        first_time_us: process.time_us.first,
+        last_time_us: process.time_us.last,
         spans: SPANS.iter().map(|signal| signal.name()).zip(process.spans).collect(),
         ledger: process.ledger,
     };
