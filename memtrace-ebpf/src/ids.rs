@@ -1,6 +1,5 @@
 //! What processes and threads are called: in memtrace's pid namespace, as /proc there says it.
 use crate::{kread, param};
-use aya_ebpf::helpers::generated;
 use memtrace_common::UNKNOWN;
 
 /// Namespaces within memtrace's own that are looked through. The kernel allows 32; a container in a container needs one.
@@ -9,8 +8,7 @@ const DEPTH: u32 = 8;
 /// The current thread on this host, whatever it is called elsewhere.
 #[inline(always)]
 pub fn thread() -> u32 {
-    // SAFETY: no arguments.
-    unsafe { generated::bpf_get_current_pid_tgid() as u32 }
+    kread::kernel_ids() as u32
 }
 
 /// `(tgid, tid)` of the current thread; zeros for one that memtrace's namespace does not know.
@@ -19,8 +17,7 @@ pub fn current() -> (u32, u32) {
     if param!(pids.namespace) != 0 {
         return of(kread::current_task()).unwrap_or((0, 0));
     }
-    // SAFETY: no arguments.
-    let ids = unsafe { generated::bpf_get_current_pid_tgid() };
+    let ids = kread::kernel_ids();
     ((ids >> 32) as u32, ids as u32)
 }
 

@@ -175,6 +175,13 @@ pub fn current_task() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
+/// `tgid << 32 | tid` in the initial pid namespace; see `ids` for what they are called in memtrace's.
+#[inline(always)]
+pub fn kernel_ids() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { generated::bpf_get_current_pid_tgid() }
+}
+
 #[inline(always)]
 pub fn cpu() -> u32 {
     // SAFETY: no arguments.

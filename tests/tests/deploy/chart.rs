@@ -93,7 +93,7 @@ fn it_renders_to_what_kubernetes_accepts_whatever_the_values() {
         assert_eq!(kinds, expected, "{why}");
         all.extend(objects);
     }
-    for file in ["manifests/namespace.yaml", "examples/sidecar.yaml"] {
+    for file in ["manifests/namespace.yaml", "examples/sidecar.yaml", "examples/sidecar-agent.yaml"] {
         all.extend(yaml(&read(&format!("deploy/kubernetes/{file}"))));
     }
     assert_valid(&all, "the chart");
@@ -265,4 +265,20 @@ fn a_look_from_within_a_pod_takes_two_rights() {
     assert_eq!(pod["spec"]["shareProcessNamespace"], true);
     pod["spec"]["containers"].as_array_mut().expect("containers").push(look);
     assert_valid(&[pod], "with a look");
+}
+
+/// One that stays: the shipped rights, and a configuration that the agent takes.
+#[test]
+fn an_agent_beside_one_pod_has_the_rights_of_the_daemon_set() {
+    let [settings, pod] =
+        yaml(&read("deploy/kubernetes/examples/sidecar-agent.yaml")).try_into().expect("two documents");
+    assert_eq!((&pod["spec"]["shareProcessNamespace"], &pod["spec"]["hostPID"]), (&json!(true), &Value::Null));
+    let agent = &pod["spec"]["containers"][1];
+    let capabilities = json!({"drop": ["ALL"], "add": ["BPF", "DAC_READ_SEARCH", "PERFMON", "SYS_PTRACE"]});
+    assert_eq!(agent["securityContext"]["capabilities"], capabilities);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("agent.toml");
+    std::fs::write(&file, settings["data"]["agent.toml"].as_str().expect("text")).expect("a file");
+    let ended = Memtrace::run(&["agent", "--check-config", "--config", file.to_str().expect("UTF-8")]);
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
 }
