@@ -35,12 +35,12 @@ FaultStats 464
 FaultStats.log2_ns 56
 ChunkKey 16
 Target 24
-Host 48
-Params 256
-Params.mm 52
-Params.cgroup 116
-Params.trace 140
-Params.switches 224
+Host 56
+Params 292
+Params.mm 88
+Params.cgroup 152
+Params.trace 176
+Params.switches 260
 ";
 
 #[test]

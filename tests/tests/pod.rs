@@ -101,7 +101,8 @@ fn what_is_told_inside_is_what_is_told_outside() {
         Memtrace::start_command(&mut pod.memtrace(&["stat", "-o", "json", "-i", "50ms", "-p", &own.to_string()]));
     inside.interval();
     ["alloc 40", "free", "freeosmemory", "alloc 24", "map 3", "gc"].iter().for_each(|command| pod.run(command));
-    (outside.settle(), inside.settle());
+    outside.settle();
+    inside.settle();
     pod.end_program();
     let (outside, inside) = (outside.end(), inside.end());
     pod.end();
@@ -155,7 +156,8 @@ fn the_agent_knows_the_pod_and_who_is_within_it_and_nobody_else() {
     let returned = |(pid, returned): (u64, u64)| pid == u64::from(own) && returned >= 32 << 20;
     wait_until("what it returned", || known().into_iter().any(returned).then_some(()));
     assert!(known().into_iter().all(|(pid, bytes)| returned((pid, bytes)) || bytes == 0), "{:?}", known());
-    (drop(beside), drop(within));
+    drop(beside);
+    drop(within);
     wait_until("one program", || (known().len() == 1).then_some(()));
     terminated(agent.memtrace);
     pod.end_program();
