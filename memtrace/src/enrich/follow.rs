@@ -356,7 +356,7 @@ impl Follower {
         // A black box ticks ten times a second, and wants the rest no more often than others do.
         let is_due = self.watcher.as_ref().is_none_or(|watcher| watcher.is_round(now));
         for pid in pids.into_iter().filter(|_| is_due) {
-            let Some(stat) = self.still_there(pid, now, tell)? else { continue };
+            let Some(stat) = self.still_there(pid, now, since_ns, tell)? else { continue };
             self.settle(pid, tell)?;
             self.sample_one(pid, now, Some(stat.faults), tell);
             self.divide_first(pid, tell);

@@ -10,11 +10,13 @@ use crate::procfs::process::Stat;
 const GRACE_NS: u64 = 2_000_000_000;
 
 impl Follower {
-    /// What this round reads of a process. `None`: it is not there, and is given up once that was so for long.
+    /// What this round reads of a process. `None`: it is not there, and is given up once that was so for long before
+    /// `since_ns`: this round may have waited behind a slow one, and its record may wait behind this round.
     pub(super) fn still_there(
         &mut self,
         pid: u32,
         now_ns: u64,
+        since_ns: u64,
         tell: &mut impl FnMut(News),
     ) -> Result<Option<Stat>, FollowError> {
         let Some(known) = self.known.get_mut(&pid) else { return Ok(None) };
@@ -25,7 +27,7 @@ impl Follower {
             Err(why) => matches!(why, ProcError::Vanished { .. }),
         };
         known.gone_since_ns = if is_gone { known.gone_since_ns.or(Some(now_ns)) } else { None };
-        if known.gone_since_ns.is_some_and(|since_ns| now_ns - since_ns >= GRACE_NS) {
+        if known.gone_since_ns.is_some_and(|gone_ns| since_ns.saturating_sub(gone_ns) >= GRACE_NS) {
             let target = known.target;
             log::debug!("pid {pid}: gone, and no record said so");
             self.lives.unheard += 1;
