@@ -148,7 +148,8 @@ impl Open {
         let Watched { timeline, marks, first, last, gaps, workload, .. } = watched.unwrap_or_default();
         let points: Vec<Point> = timeline.points().into_iter().filter(|point| point.t_ns <= self.t_ns).collect();
         let dropped_chunks = timeline.dropped_chunks();
-        let cause = self.cause(&process, &points, &marks.all());
+        let (dropped_marks, marks) = (marks.dropped(), marks.all());
+        let cause = self.cause(&process, &points, &marks);
         // What the kernel walked is newest, where it stands for all.
         let sites = |of: fn(&Closeup) -> Option<&[Site]>, all: fn(&LastState) -> Option<&[Site]>| {
             let newest = self.state.as_ref().and_then(all).or_else(|| last.as_ref().and_then(of));
@@ -191,8 +192,8 @@ impl Open {
             first,
             last,
             points,
-            marks: marks.all(),
-            dropped_marks: marks.dropped(),
+            marks,
+            dropped_marks,
             gaps,
             workload,
             lost: self.lost,
