@@ -95,6 +95,8 @@ pub struct WatchOom {
     pub black_box: file::BlackBox,
     /// Of one CPU; `None`: what it takes.
     pub cpu_percent: Option<u64>,
+    /// The same of its RSS, and of `agent` only.
+    pub max_rss_bytes: Option<u64>,
 }
 
 /// `agent`: what `watch-oom` does, and what it serves.

@@ -15,8 +15,9 @@ pub mod workload;
 use crate::host::mounts::CgroupFacts;
 use crate::procfs::psi::Pressure;
 use crate::procfs::read_whole;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 /// A cgroup with all below it, in bytes. `None`: this kernel or version does not say.
@@ -93,12 +94,6 @@ impl Account {
         Some(self.charge_bytes?.saturating_sub(self.reclaimable_bytes()?))
     }
 
-    /// Its charge alone, which costs a hundredth of the whole account.
-    pub fn charge_of(directory: &Path, version: u8) -> Option<u64> {
-        let file = if version == 1 { v1::CHARGE } else { v2::CHARGE };
-        number(text(directory, file))
-    }
-
     /// As the kubelet computes it for eviction and `kubectl top` (cAdvisor's working set).
     pub fn working_set_bytes(&self) -> Option<u64> {
         Some(self.charge_bytes?.saturating_sub(self.inactive_file_bytes?))
@@ -129,6 +124,24 @@ impl Account {
         account.path = directory.to_path_buf();
         account.version = version;
         (account.charge_bytes.is_some() && inode() == Some(before)).then_some(account)
+    }
+}
+
+/// The charge of a cgroup alone, again and again: a hundredth of what its account costs.
+#[derive(Debug)]
+pub struct Charge(File);
+
+impl Charge {
+    pub fn open(directory: &Path, version: u8) -> Option<Charge> {
+        let file = if version == 1 { v1::CHARGE } else { v2::CHARGE };
+        File::open(directory.join(file)).ok().map(Charge)
+    }
+
+    /// `None`: it was removed.
+    pub fn read(&self) -> Option<u64> {
+        let mut digits = [0; 32];
+        let bytes = self.0.read_at(&mut digits, 0).ok()?;
+        std::str::from_utf8(digits.get(..bytes)?).ok()?.trim().parse().ok()
     }
 }
 
@@ -170,6 +183,15 @@ fn above<'a>(directory: &'a Path, root: &'a Path) -> impl Iterator<Item = &'a Pa
 /// Value of a `key value` line.
 fn entry(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// All `key value` lines whose key has the prefix, by the rest of it.
+fn entries<'a>(text: &'a str, prefix: &str) -> HashMap<&'a str, u64> {
+    let entry = |line: &'a str| {
+        let (key, value) = line.strip_prefix(prefix)?.split_once(' ')?;
+        Some((key, value.trim().parse().ok()?))
+    };
+    text.lines().filter_map(entry).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use super::{Account, Files, entry, number, who_limits};
+use super::{Account, Files, entries, entry, number, who_limits};
 use std::path::Path;
 
 /// Unlimited is the largest count of pages in bytes (PAGE_COUNTER_MAX): whatever is beyond any machine.
@@ -19,7 +19,8 @@ pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
     let of = |name: &str| number(files(directory, name));
     let own_limit = |at: &Path| own_limit(at, files);
     let stat = files(directory, "memory.stat").unwrap_or_default();
-    let total = |key: &str| entry(&stat, &format!("total_{key}"));
+    let totals = entries(&stat, "total_");
+    let total = |key: &str| totals.get(key).copied();
     let effective_limit_bytes = limit(entry(&stat, "hierarchical_memory_limit"));
     // TCP is counted only once it has been limited: its 0 says nothing before.
     let counts_tcp = limit(of("memory.kmem.tcp.limit_in_bytes")).is_some();

@@ -1,4 +1,4 @@
-use super::{Account, Files, above, entry, number, who_limits};
+use super::{Account, Files, above, entries, entry, number, who_limits};
 use crate::procfs::psi::Pressure;
 use std::path::Path;
 
@@ -12,7 +12,8 @@ pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
     let of = |name: &str| number(files(directory, name));
     let stat = files(directory, "memory.stat").unwrap_or_default();
     let events = files(directory, "memory.events").unwrap_or_default();
-    let kept = |key: &str| entry(&stat, key);
+    let stat = entries(&stat, "");
+    let kept = |key: &str| stat.get(key).copied();
     let own_limit = |at: &Path| own_limit(at, files);
     let effective_limit_bytes = above(directory, root).filter_map(own_limit).min();
     Account {

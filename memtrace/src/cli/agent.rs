@@ -10,7 +10,9 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "memtrace agent [OPTIONS] [-p PID | -c CGROUP | --comm GLOB | --exe GLOB | -a | -- CMD...]",
-    mut_group("who", |who| who.required(false))
+    mut_group("who", |who| who.required(false)),
+    // It is resident, twice: the kernel maps a ring two times in a row.
+    mut_arg("ring_bytes", |ring| ring.default_value("1MiB"))
 )]
 pub(super) struct Agent {
     #[command(flatten)]
@@ -34,6 +36,7 @@ impl Agent {
         }
         let mut watch = self.args.config(file.clone())?;
         watch.cpu_percent = Some(file.limits.cpu_percent);
+        watch.max_rss_bytes = Some(file.limits.max_rss_bytes);
         watch.session.max_open_files = Some(file.limits.max_open_files);
         pipeline::agent(config::Agent { watch, over, file }, out)
     }

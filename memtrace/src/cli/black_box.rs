@@ -103,6 +103,7 @@ impl BlackBoxArgs {
             max_dir_bytes: dossiers.max_bytes,
             black_box,
             cpu_percent: None,
+            max_rss_bytes: None,
         })
     }
 }

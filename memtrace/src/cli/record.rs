@@ -66,6 +66,7 @@ impl Record {
             max_dir_bytes: 0,
             black_box,
             cpu_percent: None,
+            max_rss_bytes: None,
         };
         Ok(config::Record { watch, recording, file: is_file.then_some(file) })
     }

@@ -5,6 +5,7 @@
 use super::case::Open;
 use super::past::{Gap, Past};
 use super::present::headroom;
+use super::ration::Ration;
 use super::{Dossier, GoSaid, Trigger};
 use crate::aggregate::{AggregateConfig, Aggregator, ProcessInfo};
 use crate::cgroup::Account;
@@ -33,6 +34,8 @@ pub struct BlackBoxConfig {
     pub timeline: TimelineConfig,
     /// Processes with a timeline; of others only the death is known.
     pub max_processes: usize,
+    /// RSS of memtrace itself; `None`: whatever it takes.
+    pub max_rss_bytes: Option<u64>,
     pub triggers: Vec<Trigger>,
     /// With less than this part of the limit left, not counting what the kernel can reclaim without swap, the headroom
     /// trigger fires.
@@ -91,6 +94,7 @@ impl Watched {
 #[derive(Debug)]
 pub struct BlackBox {
     pub(super) config: BlackBoxConfig,
+    pub(super) ration: Ration,
     pub(super) aggregator: Aggregator,
     pub(super) watched: HashMap<TargetId, Watched>,
     pub(super) cases: Vec<Open>,
@@ -112,6 +116,7 @@ impl BlackBox {
     pub fn new(config: BlackBoxConfig) -> BlackBox {
         let aggregator = Aggregator::new(AggregateConfig::starting_at(config.start_ns));
         Self {
+            ration: Ration::new(config.max_rss_bytes, config.timeline.max_bytes),
             config,
             aggregator,
             watched: HashMap::new(),
@@ -125,10 +130,6 @@ impl BlackBox {
             turned_away: HashSet::new(),
             without_case: 0,
         }
-    }
-
-    pub fn settle(&mut self, triggers: Vec<Trigger>, headroom_percent: u64, max_processes: usize) {
-        self.config = BlackBoxConfig { triggers, headroom_percent, max_processes, ..self.config };
     }
 
     pub fn register(&mut self, info: ProcessInfo) {
@@ -318,11 +319,6 @@ impl BlackBox {
             (self.without_case, "deaths have no dossier: too many at once"),
         ];
         counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
-    }
-
-    /// Processes that have a timeline.
-    pub fn watched(&self) -> usize {
-        self.watched.len()
     }
 
     fn watch(&mut self, target: TargetId) -> Option<&mut Watched> {

@@ -3,6 +3,7 @@ mod blackbox;
 mod case;
 mod past;
 mod present;
+mod ration;
 pub mod shelf;
 pub mod store;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 pub use blackbox::{BlackBox, BlackBoxConfig, Need};
 pub use past::{Gap, Kept, Lost, Past, Saving};
 pub use present::{Divided, Living, Present, Recorded, Reloads, headroom};
+pub use ration::{Ration, Rationed};
 
 use crate::cgroup::Account;
 use crate::cgroup::workload::Workload;

@@ -1,7 +1,7 @@
 //! What the black box knows of the living at one instant, for those who ask.
 use super::blackbox::Watched;
 use super::case::Open;
-use super::{BlackBox, Dossier, Trigger};
+use super::{BlackBox, Dossier, Ration, Trigger};
 use crate::account::Account;
 use crate::cgroup::workload::Workload;
 use crate::enrich::{Lives, Sampling};
@@ -32,6 +32,7 @@ pub struct Present {
     /// `None`: nothing is recorded.
     pub recording: Option<Recorded>,
     pub reloads: Reloads,
+    pub ration: Ration,
 }
 
 /// How often the configuration was read again.
@@ -96,6 +97,11 @@ impl Divided {
 }
 
 impl BlackBox {
+    /// Processes that have a timeline.
+    pub fn watched(&self) -> usize {
+        self.watched.len()
+    }
+
     /// The account is another's to give, as is what is read of Go at once.
     pub fn present(&self, t_ns: u64) -> Present {
         // Of others it is not known yet whether they are meant, or there was no room for a timeline.
@@ -115,7 +121,7 @@ impl BlackBox {
         let newest: HashMap<_, _> = processes.iter().map(|of| (of.process.pid, of.process.target)).collect();
         processes.retain(|of| newest.get(&of.process.pid) == Some(&of.process.target));
         let without_timeline = self.without_timeline() as u64;
-        Present { t_ns, processes, without_timeline, ..Present::default() }
+        Present { t_ns, processes, without_timeline, ration: self.ration, ..Present::default() }
     }
 
     /// Whether anything is known of it, still.

@@ -68,8 +68,14 @@ fn black_box(targets: u32, max_processes: usize) -> BlackBox {
     let triggers =
         vec![Trigger::Oom, Trigger::Kill, Trigger::Exit, Trigger::Fatal, Trigger::Headroom, Trigger::Command];
     let timeline = TimelineConfig::default();
-    let mut black_box =
-        BlackBox::new(BlackBoxConfig { start_ns: 0, timeline, max_processes, triggers, headroom_percent: 5 });
+    let mut black_box = BlackBox::new(BlackBoxConfig {
+        start_ns: 0,
+        timeline,
+        max_processes,
+        max_rss_bytes: None,
+        triggers,
+        headroom_percent: 5,
+    });
     for target in 1..=targets {
         let info = ProcessInfo { target, pid: 1000 + target, ..ProcessInfo::default() };
         black_box.register(info);

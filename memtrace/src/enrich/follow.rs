@@ -355,18 +355,27 @@ impl Follower {
         let pids: Vec<u32> = self.known.keys().copied().collect();
         // A black box ticks ten times a second, and wants the rest no more often than others do.
         let is_due = self.watcher.as_ref().is_none_or(|watcher| watcher.is_round(now));
-        for pid in pids.into_iter().filter(|_| is_due) {
-            let Some(stat) = self.still_there(pid, now, since_ns, tell)? else { continue };
-            self.settle(pid, tell)?;
-            self.sample_one(pid, now, Some(stat.faults), tell);
-            self.divide_first(pid, tell);
-            if let Some(known) = self.known.get(&pid) {
+        let targets = self.known.len();
+        let mut round = self.watcher.as_mut().map(|watcher| watcher.begin(now, is_due, targets, tell));
+        for pid in pids {
+            let mut status = None;
+            if is_due {
+                self.settle(pid, tell)?;
+                let Some(seen) = self.see(pid, now, since_ns, tell)? else { continue };
+                self.sample_one(pid, now, Some(&seen), tell);
+                self.divide_first(pid, tell);
+                status = seen.status;
+            }
+            let Some(known) = self.known.get(&pid) else { continue };
+            if is_due {
                 self.wheres.look(pid, known.target, &known.described, tell);
             }
+            if let (Some(watcher), Some(round)) = (&mut self.watcher, &mut round) {
+                watcher.visit(round, (pid, known.target), status, &mut self.finder, tell);
+            }
         }
-        if let Some(watcher) = &mut self.watcher {
-            let targets: Vec<_> = self.known.iter().map(|(pid, known)| (*pid, known.target)).collect();
-            watcher.tick(now, is_due, &targets, &mut self.finder, tell);
+        if let (Some(watcher), Some(round)) = (&mut self.watcher, round) {
+            watcher.end(round, &mut self.finder, tell);
             tell(News::Beat { since_ns, t_ns: now });
         }
         if self.dead_since_sweep && now.saturating_sub(self.swept_ns) >= SWEEP_NS {

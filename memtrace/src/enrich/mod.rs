@@ -9,6 +9,7 @@ pub mod members;
 mod news;
 mod points;
 pub mod profiles;
+mod rooms;
 mod rules;
 mod select;
 mod unseen;

@@ -10,7 +10,7 @@ use crate::procfs::host;
 use crate::procfs::process::Status;
 use crate::procfs::psi::Pressure;
 use crate::timeline::{Point, Signal};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,8 +23,9 @@ pub(super) struct Instant {
     facts: Arc<CgroupFacts>,
     wall: ClockOffset,
     accounts: HashMap<PathBuf, Option<Account>>,
-    /// RSS of the members of a cgroup.
-    members: HashMap<PathBuf, HashMap<u32, Option<u64>>>,
+    /// RSS of who has been looked at.
+    rss: HashMap<u32, Option<u64>>,
+    members: HashMap<PathBuf, Members>,
     memory: Option<(u64, u64)>,
     pressure: Option<Pressure>,
 }
@@ -37,6 +38,7 @@ impl Instant {
             facts,
             wall,
             accounts: HashMap::new(),
+            rss: HashMap::new(),
             members: HashMap::new(),
             memory: host::memory_bytes(),
             pressure: host::pressure(),
@@ -54,15 +56,30 @@ impl Instant {
         account.or_insert_with(|| Account::at(directory, &self.facts)).as_ref()
     }
 
-    fn members(&mut self, directory: &Path) -> &HashMap<u32, Option<u64>> {
-        self.members
-            .entry(directory.to_path_buf())
-            .or_insert_with(|| Tree::read(directory).pids().into_iter().map(|pid| (pid, rss_bytes(pid))).collect())
+    /// What a point says of the other members of its cgroup, once all that are watched have been looked at.
+    pub(super) fn others(&mut self, pid: u32, directory: &Path, point: &mut Point) {
+        let Self { members, rss, .. } = self;
+        let all = members.entry(directory.to_path_buf()).or_insert_with(|| Members::read(directory, rss));
+        let own = all.pids.get(&pid).and_then(|_| rss.get(&pid).copied().flatten());
+        point.set(Signal::OthersRss, all.rss_bytes.saturating_sub(own.unwrap_or(0)));
+        point.set(Signal::CgroupProcesses, all.pids.len() as u64);
     }
 }
 
-fn rss_bytes(pid: u32) -> Option<u64> {
-    Status::read(pid).ok()?.rss_bytes()
+/// Who is in a cgroup and those below it, and what they have together.
+struct Members {
+    pids: BTreeSet<u32>,
+    rss_bytes: u64,
+}
+
+impl Members {
+    /// `known`: RSS that has been read; the others' is added.
+    fn read(directory: &Path, known: &mut HashMap<u32, Option<u64>>) -> Members {
+        let pids = Tree::read(directory).pids();
+        let rss = |pid| *known.entry(pid).or_insert_with(|| Status::read(pid).ok()?.rss_bytes());
+        let rss_bytes = pids.iter().copied().filter_map(rss).sum();
+        Members { pids, rss_bytes }
+    }
 }
 
 /// Reads one process again and again.
@@ -113,10 +130,11 @@ impl PointReader {
         self.go.as_ref().map(|(runtime, _)| runtime)
     }
 
-    /// `None`: it has no memory any more.
-    pub(super) fn read(&mut self, now: &mut Instant, finder: &mut Finder) -> Option<Point> {
-        let status = Status::read(self.pid).ok()?;
+    /// `None`: it has no memory any more. `status`: as it was just read.
+    pub(super) fn read(&mut self, now: &mut Instant, status: Option<Status>, finder: &mut Finder) -> Option<Point> {
+        let status = status.or_else(|| Status::read(self.pid).ok())?;
         let rss = status.rss_bytes()?;
+        now.rss.insert(self.pid, Some(rss));
         let mut point = Point::at(now.t_ns);
         point.set(Signal::Rss, rss);
         point.set(Signal::RssAnon, status.rss_anon_bytes);
@@ -144,10 +162,6 @@ impl PointReader {
                 pressure = account.pressure.or(pressure);
                 charged(&mut point, account);
             }
-            let members = now.members(directory);
-            let others = members.iter().filter(|(pid, _)| **pid != self.pid);
-            point.set(Signal::OthersRss, others.filter_map(|(_, rss)| *rss).sum::<u64>());
-            point.set(Signal::CgroupProcesses, members.len() as u64);
         }
         point.set(Signal::PressureSome, pressure.map(|pressure| pressure.some.total_ns));
         point.set(Signal::PressureFull, pressure.and_then(|pressure| pressure.full).map(|full| full.total_ns));

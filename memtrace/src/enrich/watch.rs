@@ -3,16 +3,18 @@
 use super::News;
 use super::closeup::Closeup;
 use super::points::{Instant, PointReader};
+use super::rooms::Rooms;
 use super::walked::Walks;
 use crate::cgroup::Account;
 use crate::event::{TargetId, Walk};
 use crate::goruntime::{Finder, GoFigures};
 use crate::host::mounts::CgroupFacts;
+use crate::procfs::process::Status;
 use crate::procfs::{clock, own};
 use crate::source::kmsg::Kmsg;
-use crate::timeline::Signal;
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use crate::timeline::{Point, Signal};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -75,35 +77,27 @@ struct Watched {
     is_attached: bool,
 }
 
-/// Room in a cgroup.
-#[derive(Clone, Copy, Debug, Default)]
-struct Room {
-    t_ns: u64,
-    charge_bytes: u64,
-    limit_bytes: Option<u64>,
-    /// How fast the charge grows.
-    bytes_per_s: u64,
+/// One visit to everybody.
+pub(super) struct Round {
+    now_ns: u64,
+    is_round: bool,
+    instant: Option<Instant>,
+    /// Points that lack what the others of their cgroups have, which is known when all have been visited.
+    points: Vec<Taken>,
+    /// Who wants a close look, and when the last one ended.
+    due: Vec<(u64, u32)>,
 }
 
-impl Room {
-    fn left_bytes(&self) -> Option<u64> {
-        Some(self.limit_bytes?.saturating_sub(self.charge_bytes))
-    }
+struct Taken {
+    pid: u32,
+    target: TargetId,
+    point: Box<Point>,
+    directory: Option<PathBuf>,
+}
 
-    fn is_below(&self, percent: u64) -> bool {
-        self.left_bytes().zip(self.limit_bytes).is_some_and(|(left, limit)| left < limit / 100 * percent)
-    }
-
-    fn ends_within(&self, ns: u64) -> bool {
-        let left_ns = |left: u64| u128::from(left) * u128::from(SECOND_NS) / u128::from(self.bytes_per_s.max(1));
-        self.left_bytes().is_some_and(|left| left_ns(left) < u128::from(ns))
-    }
-
-    fn next(&self, t_ns: u64, charge_bytes: u64) -> Room {
-        let elapsed_ns = t_ns.saturating_sub(self.t_ns).max(1);
-        let grown = u128::from(charge_bytes.saturating_sub(self.charge_bytes)) * u128::from(SECOND_NS);
-        let bytes_per_s = if self.t_ns == 0 { 0 } else { (grown / u128::from(elapsed_ns)) as u64 };
-        Room { t_ns, charge_bytes, bytes_per_s, ..*self }
+impl Round {
+    fn at(now_ns: u64, is_round: bool) -> Round {
+        Round { now_ns, is_round, instant: None, points: Vec::new(), due: Vec::new() }
     }
 }
 
@@ -112,7 +106,7 @@ impl Room {
 pub struct Watcher {
     facts: Arc<CgroupFacts>,
     watched: HashMap<u32, Watched>,
-    rooms: HashMap<PathBuf, Room>,
+    rooms: Rooms,
     round_ns: u64,
     /// What memtrace had taken of the CPUs when that round began.
     round_cpu_ns: u64,
@@ -135,11 +129,10 @@ pub struct Sampling {
 
 impl Watcher {
     pub fn new(facts: CgroupFacts, log: Option<Kmsg>, pace: Pace) -> Watcher {
-        let (watched, rooms) = (HashMap::new(), HashMap::new());
         Watcher {
             facts: Arc::new(facts),
-            watched,
-            rooms,
+            watched: HashMap::new(),
+            rooms: Rooms::default(),
             round_ns: 0,
             round_cpu_ns: 0,
             log,
@@ -188,36 +181,29 @@ impl Watcher {
         self.watched.get(&pid).filter(|watched| watched.target == target)?.reader.figures()
     }
 
-    /// Everybody who is there.
-    pub(super) fn tick(
-        &mut self,
-        now_ns: u64,
-        is_round: bool,
-        targets: &[(u32, TargetId)],
-        finder: &mut Finder,
-        tell: &mut impl FnMut(News),
-    ) {
+    /// Everybody who is there, `targets` of them, is visited between this and [`Watcher::end`].
+    pub(super) fn begin(&mut self, now_ns: u64, is_round: bool, targets: usize, tell: &mut impl FnMut(News)) -> Round {
         if is_round {
             let missed = self.missed_rounds(now_ns);
             if missed > 0 && self.sampling.thinned == 0 && self.pace.cpu_percent.is_some() {
                 tell(News::Note(self.pace.thin(missed)));
             }
-            self.sampling.thinned += missed * targets.len() as u64;
+            self.sampling.thinned += missed * targets as u64;
             self.round_ns = now_ns;
             self.round_cpu_ns = own::cpu_ns();
-            self.forget_unused();
+            self.rooms.keep(&self.watched.values().filter_map(|watched| watched.reader.directory()).collect());
         }
-        self.measure_rooms(now_ns);
-        // Only when there is a point: most ticks have none.
-        let mut instant = None;
-        let visit =
-            |(pid, target): &(u32, TargetId)| self.visit(*pid, *target, is_round, (now_ns, &mut instant), finder, tell);
-        let mut due: Vec<_> = targets.iter().filter_map(visit).collect();
+        self.rooms.measure(now_ns, self.facts.memory_version.unwrap_or(2));
+        Round::at(now_ns, is_round)
+    }
+
+    pub(super) fn end(&mut self, mut round: Round, finder: &mut Finder, tell: &mut impl FnMut(News)) {
+        self.tell_points(&mut round, tell);
         // Who was looked at longest ago comes first, the new ones before all. What is asked for meanwhile waits.
-        due.sort_unstable();
-        for (_, pid) in due {
+        round.due.sort_unstable();
+        for (_, pid) in round.due {
             self.look(pid, finder, tell);
-            if clock::monotonic_ns().saturating_sub(now_ns) > LOOKS_NS {
+            if clock::monotonic_ns().saturating_sub(round.now_ns) > LOOKS_NS {
                 break;
             }
         }
@@ -226,50 +212,61 @@ impl Watcher {
 
     /// One who is there from the start, at once: it may be killed before the first tick.
     pub(super) fn meet(&mut self, pid: u32, target: TargetId, finder: &mut Finder, tell: &mut impl FnMut(News)) {
-        let now_ns = clock::monotonic_ns();
-        self.visit(pid, target, true, (now_ns, &mut None), finder, tell);
+        let mut round = Round::at(clock::monotonic_ns(), true);
+        self.visit(&mut round, (pid, target), None, finder, tell);
+        self.tell_points(&mut round, tell);
     }
 
-    /// A point of one process where it is time for it; when it was last looked at, and its pid, if it wants a look.
-    fn visit(
+    /// A point of one process where it is time for it. `status`: what was just read of it.
+    pub(super) fn visit(
         &mut self,
-        pid: u32,
-        target: TargetId,
-        is_round: bool,
-        (now_ns, instant): (u64, &mut Option<Instant>),
+        round: &mut Round,
+        (pid, target): (u32, TargetId),
+        status: Option<Status>,
         finder: &mut Finder,
         tell: &mut impl FnMut(News),
-    ) -> Option<(u64, u32)> {
+    ) {
+        let now_ns = round.now_ns;
         let watched = self.watched.entry(pid).or_insert_with(|| Watched::new(pid, target));
         if watched.target != target {
             *watched = Watched::new(pid, target);
         }
-        let room = watched.reader.directory().and_then(|at| self.rooms.get(at)).copied().unwrap_or_default();
+        let room = watched.reader.directory().map(|at| self.rooms.of(at)).unwrap_or_default();
         let is_tight = room.is_below(self.pace.burst_percent)
             || room.ends_within(self.pace.burst_ns)
             || now_ns < watched.pressed_until_ns;
-        if (is_round || is_tight || !watched.has_point)
-            && let Some(point) = watched
-                .reader
-                .read(instant.get_or_insert_with(|| Instant::now(now_ns, Arc::clone(&self.facts))), finder)
-        {
-            watched.has_point = true;
-            self.sampling.points += 1;
-            let limit_bytes = point.get(Signal::Limit);
-            if let Some(at) = watched.reader.directory() {
-                self.rooms.entry(at.to_path_buf()).or_default().limit_bytes = limit_bytes;
-            }
-            tell(News::Point(target, Box::new(point)));
-            if let Some(workload) = watched.reader.moved(&self.facts) {
-                tell(News::Workload(target, Box::new(workload)));
+        if round.is_round || is_tight || !watched.has_point {
+            // Only when there is a point: most ticks have none.
+            let instant = round.instant.get_or_insert_with(|| Instant::now(now_ns, Arc::clone(&self.facts)));
+            if let Some(point) = watched.reader.read(instant, status, finder) {
+                watched.has_point = true;
+                let directory = watched.reader.directory().map(Path::to_path_buf);
+                if let Some(at) = &directory {
+                    self.rooms.limited(at, point.get(Signal::Limit));
+                }
+                round.points.push(Taken { pid, target, point: Box::new(point), directory });
+                if let Some(workload) = watched.reader.moved(&self.facts) {
+                    tell(News::Workload(target, Box::new(workload)));
+                }
             }
         }
         if !watched.is_attached && watched.reader.runtime().is_some() {
             watched.is_attached = true;
             self.walks.attach(pid);
         }
-        let wants = watched.wants_look(now_ns, is_tight || room.is_below(self.pace.look_percent));
-        wants.then(|| (watched.looked_ns.unwrap_or(0), pid))
+        if watched.wants_look(now_ns, is_tight || room.is_below(self.pace.look_percent)) {
+            round.due.push((watched.looked_ns.unwrap_or(0), pid));
+        }
+    }
+
+    fn tell_points(&mut self, round: &mut Round, tell: &mut impl FnMut(News)) {
+        self.sampling.points += round.points.len() as u64;
+        for Taken { pid, target, mut point, directory } in round.points.drain(..) {
+            if let (Some(at), Some(instant)) = (directory, &mut round.instant) {
+                instant.others(pid, &at, &mut point);
+            }
+            tell(News::Point(target, point));
+        }
     }
 
     /// The memory of a process is short: more points for a while, and close looks in their turn.
@@ -307,20 +304,6 @@ impl Watcher {
     pub(super) fn account(&self, pid: u32) -> Option<Account> {
         let directory = self.watched.get(&pid)?.reader.directory()?;
         Account::at(directory, &self.facts)
-    }
-
-    fn measure_rooms(&mut self, now_ns: u64) {
-        let version = self.facts.memory_version.unwrap_or(2);
-        for (directory, room) in &mut self.rooms {
-            if let Some(charge_bytes) = Account::charge_of(directory, version) {
-                *room = room.next(now_ns, charge_bytes);
-            }
-        }
-    }
-
-    fn forget_unused(&mut self) {
-        let used: HashSet<_> = self.watched.values().filter_map(|watched| watched.reader.directory()).collect();
-        self.rooms.retain(|directory, _| used.contains(directory.as_path()));
     }
 }
 
@@ -363,7 +346,12 @@ mod tests {
         let mut rounds = |t_ns: &[u64]| {
             t_ns.iter().for_each(|t_ns| {
                 let is_round = watcher.is_round(*t_ns);
-                watcher.tick(*t_ns, is_round, &[(u32::MAX, 1), (u32::MAX - 1, 2)], &mut Finder::default(), &mut |_| {})
+                let (finder, tell) = (&mut Finder::default(), &mut |_| {});
+                let mut round = watcher.begin(*t_ns, is_round, 2, tell);
+                [(u32::MAX, 1), (u32::MAX - 1, 2)]
+                    .into_iter()
+                    .for_each(|of| watcher.visit(&mut round, of, None, finder, tell));
+                watcher.end(round, finder, tell);
             });
             watcher.sampling()
         };
@@ -380,17 +368,5 @@ mod tests {
         assert_eq!((pace(None).owes_ns(SECOND_NS), pace(Some(5)).owes_ns(0)), (0, 0));
         assert_eq!(pace(Some(5)).owes_ns(SECOND_NS / 10), 2 * SECOND_NS, "100 ms are 5 % of 2 s");
         assert_eq!(pace(Some(1)).owes_ns(u64::MAX), 10 * SECOND_NS);
-    }
-
-    #[test]
-    fn room_is_little_by_its_size_or_by_the_pace_at_which_it_goes() {
-        let at = |charge_bytes, limit_bytes, bytes_per_s| Room { t_ns: 1, charge_bytes, limit_bytes, bytes_per_s };
-        assert!(at(95, Some(100), 0).is_below(10) && !at(80, Some(100), 0).is_below(10));
-        assert!(at(0, Some(100), 50).ends_within(3 * SECOND_NS) && !at(0, Some(100), 20).ends_within(3 * SECOND_NS));
-        assert!(!at(1 << 40, None, u64::MAX).ends_within(3 * SECOND_NS) && !at(1 << 40, None, 0).is_below(100));
-        let grown = at(100, Some(1000), 0).next(1 + SECOND_NS / 10, 130);
-        assert_eq!((grown.bytes_per_s, grown.limit_bytes), (300, Some(1000)));
-        assert_eq!(grown.next(grown.t_ns + SECOND_NS, 50).bytes_per_s, 0);
-        assert_eq!(Room::default().next(5, 1 << 30).bytes_per_s, 0, "a first look knows no pace");
     }
 }

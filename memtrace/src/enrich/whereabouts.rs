@@ -6,7 +6,7 @@ use crate::event::{GoCounters, TargetId};
 use crate::goruntime::memory;
 use crate::host::mounts::CgroupFacts;
 use crate::procfs::cgroup::read_memberships;
-use crate::procfs::process::Incarnation;
+use crate::procfs::process::{Incarnation, Stat};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,12 +45,19 @@ impl HeapReader {
 
     /// `None`: not read, did not add up this time, or no longer its own.
     pub fn read(&self) -> Option<GoCounters> {
-        if self.counters == 0 {
-            return None;
-        }
-        let read = memory::read_counters(self.pid, self.counters).ok()?;
-        memory::check(&read).ok()?;
-        (self.incarnation.is_some() && Incarnation::read(self.pid).ok() == self.incarnation).then_some(read)
+        let read = self.read_unproven()?;
+        self.proves(&Stat::read(self.pid).ok()?).then_some(read)
+    }
+
+    /// Of whatever is there.
+    pub(super) fn read_unproven(&self) -> Option<GoCounters> {
+        let read = memory::read_counters(self.pid, Some(self.counters).filter(|at| *at != 0)?).ok()?;
+        memory::check(&read).ok().map(|()| read)
+    }
+
+    /// `stat`: read later.
+    pub(super) fn proves(&self, stat: &Stat) -> bool {
+        self.incarnation.is_some() && Incarnation::of(self.pid, stat).ok() == self.incarnation
     }
 }
 

@@ -19,8 +19,11 @@ use tokio::time::Instant;
 
 /// Its timer: ring bytes ≥ rate × this × record size.
 const DRAIN: Duration = Duration::from_millis(5);
-/// While nothing comes it looks less and less often, down to this: a ring that fills wakes it.
+/// While nothing comes it looks less and less often, down to this: a ring that fills wakes it. Where nobody waits for a line
+/// it is left to the clock of the samplers, after whose ticks it looks anyway.
 const IDLE: Duration = Duration::from_millis(50);
+const IDLE_TICKS: u32 = 2;
+const MOST_IDLE: Duration = Duration::from_millis(250);
 
 #[expect(deprecated, reason = "its unsafe successor is for types whose fd may change; an OwnedFd's does not")]
 fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
@@ -89,6 +92,7 @@ impl Loop<'_> {
         let events = watch(events)?;
         let urgent = watch(urgent)?;
         let mut pause = DRAIN;
+        let idle = if is_watch { tick.saturating_mul(IDLE_TICKS).clamp(IDLE, MOST_IDLE) } else { IDLE };
         let timer = tokio::time::sleep(pause);
         tokio::pin!(timer);
         let mut ticks = tokio::time::interval(tick);
@@ -132,7 +136,7 @@ impl Loop<'_> {
                 }
             }
             let is_idle = !self.drain.drain(|batch| self.work.try_send(Work::Batch(batch)).is_ok());
-            pause = if is_idle { (pause + pause / 4).min(IDLE) } else { DRAIN };
+            pause = if is_idle { (pause + pause / 4).min(idle) } else { DRAIN };
             timer.as_mut().reset(Instant::now() + pause);
             if let Some(code) = self.child.as_mut().and_then(TracedChild::ended) {
                 return Ok((failed.unwrap_or(End::TargetsGone), Some(code)));

@@ -68,6 +68,8 @@ use work::{Ask, Processing, Work};
 
 /// Batches between drain and processing: 1024 × 128 KiB bounds the queue at 128 MiB.
 const QUEUE_BATCHES: usize = 1024;
+/// So much of its news the follower hands on together.
+const NEWS_AT_ONCE: usize = 64;
 /// Task events between processing and follower.
 const QUEUE_TASKS: usize = 65536;
 /// The samplers' clock when no interval is asked for.
@@ -183,7 +185,7 @@ fn run<W: Write + Send + 'static>(
     }
     .map_err(Error::io("cannot start a thread"))?;
     // Who is there is known before anything is told of them.
-    early.into_iter().all(|news| work_in.send(Work::News(news)).is_ok());
+    let _ = work_in.send(Work::News(early));
     let following = {
         let work = work_in.clone();
         thread::Builder::new()
@@ -292,7 +294,6 @@ fn follow(
     end: &tokio::sync::mpsc::UnboundedSender<End>,
     intervals: bool,
 ) {
-    let mut tell = |news: News| drop(work.send(Work::News(news)));
     let failed = |e: FollowError| {
         let _ = end.send(End::Failed(match e {
             FollowError::Kernel(e) => e.into(),
@@ -300,7 +301,20 @@ fn follow(
         }));
     };
     let mut end_ns = clock::monotonic_ns();
+    let mut news = Vec::new();
+    // A round has news of everybody: each alone would wake the processing thread.
+    let hand_on = |news: &mut Vec<News>| {
+        if !news.is_empty() {
+            let _ = work.send(Work::News(std::mem::take(news)));
+        }
+    };
     for order in orders {
+        let mut tell = |one| {
+            news.push(one);
+            if news.len() >= NEWS_AT_ONCE {
+                hand_on(&mut news);
+            }
+        };
         let done = match order {
             Order::Ask(Ask::Task(event)) => follower.task(&event, &mut tell).map(|last| {
                 if last {
@@ -341,6 +355,7 @@ fn follow(
                     if last {
                         let _ = end.send(End::TargetsGone);
                     }
+                    hand_on(&mut news);
                     if intervals {
                         let programs = follower.counters()?;
                         let _ = work.send(Work::Tick { t_ns: clock::monotonic_ns(), programs });
@@ -351,13 +366,16 @@ fn follow(
             Order::Settings(file) => follower.settle_by(&file, &mut tell),
             Order::Detach(done) => {
                 let window = follower.detach(&mut tell).map(|t_ns| end_ns = t_ns);
+                hand_on(&mut news);
                 let _ = done.send(());
                 window
             }
         };
+        hand_on(&mut news);
         done.unwrap_or_else(failed);
     }
-    follower.stop(&mut tell);
+    follower.stop(&mut |one| news.push(one));
+    hand_on(&mut news);
     let programs = follower.counters().unwrap_or_default();
     let _ = work.send(Work::Finish { t_ns: end_ns, programs, skipped_runs: follower.skipped_runs() });
 }

@@ -128,7 +128,7 @@ impl Listener {
     }
 
     fn tell(&self, news: News) {
-        let _ = self.work.send(Work::News(news));
+        let _ = self.work.send(Work::News(vec![news]));
     }
 
     fn note(&mut self, code: Option<i32>, text: &str) {

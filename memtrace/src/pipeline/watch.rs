@@ -42,7 +42,16 @@ pub(super) fn watch(
     out: impl Write + Send + 'static,
 ) -> Result<ExitCode, Error> {
     let (served, reload) = agent.unzip();
-    let WatchOom { session, triggers, headroom_percent, directory, max_dir_bytes, black_box, cpu_percent } = config;
+    let WatchOom {
+        session,
+        triggers,
+        headroom_percent,
+        directory,
+        max_dir_bytes,
+        black_box,
+        cpu_percent,
+        max_rss_bytes,
+    } = config;
     let go_fatal = triggers.contains(&Trigger::Fatal);
     let filter = Filter { families: u32::MAX, go_fatal, walks: true, ..Filter::default() };
     let mut started = start::start(&session, filter)?;
@@ -57,7 +66,8 @@ pub(super) fn watch(
     let timeline = black_box.timeline();
     let max_processes = black_box.max_processes;
     let start_ns = clock::monotonic_ns();
-    let mut watched = BlackBox::new(BlackBoxConfig { start_ns, timeline, max_processes, triggers, headroom_percent });
+    let mut watched =
+        BlackBox::new(BlackBoxConfig { start_ns, timeline, max_processes, max_rss_bytes, triggers, headroom_percent });
     let (max_bytes_saved, max_bytes) = room(max_dir_bytes);
     let spill = SpillConfig { every_ns: black_box.spill_ns(), max_bytes, timeline, max_processes };
     let spill = directory.as_deref().and_then(|directory| Spill::open(directory, spill, logged, &mut watched));

@@ -13,7 +13,7 @@ use crate::kernel::{Proof, Stacks};
 use crate::sink::text::{IntervalText, Style, TraceText, write_account, write_summary};
 use crate::sink::{TraceLine, json};
 use crate::source::ring::{Batch, DrainCounts};
-use black_box::{said, settle, watched};
+use black_box::{ration, said, settle, watched};
 use creators::{name_creators, remember};
 use memtrace_common::advice;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 /// Everything the processing thread is given, in the order it came.
 pub(super) enum Work {
     Batch(Batch),
-    News(News),
+    News(Vec<News>),
     Tick {
         t_ns: u64,
         programs: Vec<ProgramAccount>,
@@ -183,7 +183,7 @@ impl<W: Write> Processing<W> {
                     self.out.flush()?;
                 }
             }
-            Work::News(news) => self.news(news, ask)?,
+            Work::News(all) => all.into_iter().try_for_each(|news| self.news(news, ask))?,
             Work::Tick { t_ns, programs } => self.tick(t_ns, programs)?,
             Work::Command(t_ns) => {
                 if let View::Watch { black_box, .. } = &mut self.view {
@@ -276,6 +276,7 @@ impl<W: Write> Processing<W> {
         let View::Watch { black_box, dossiers, .. } = &mut self.view else { return Ok(()) };
         dossiers.beat(&mut self.out, self.format, self.style, [since_ns, t_ns], black_box)?;
         dossiers.tap.beat(t_ns, black_box, account, ask);
+        ration(black_box, t_ns);
         Ok(())
     }
 

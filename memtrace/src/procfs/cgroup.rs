@@ -1,5 +1,5 @@
 //! `/proc/PID/cgroup`: which cgroups a process is in, see cgroups(7).
-use super::{ProcError, text};
+use super::{ProcError, record};
 
 /// One line: a process's place in one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub fn parse_memberships(text: &str) -> Vec<Membership> {
 }
 
 pub fn read_memberships(pid: u32) -> Result<Vec<Membership>, ProcError> {
-    Ok(parse_memberships(&text(pid, "cgroup")?))
+    Ok(parse_memberships(&record(pid, "cgroup")?))
 }
 
 #[cfg(test)]

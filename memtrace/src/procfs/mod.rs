@@ -75,14 +75,36 @@ pub fn is_about_gone(pid: u32, error: &io::Error) -> bool {
 
 /// A file of a process; bytes that are not UTF-8 (a comm may hold any) are replaced.
 fn text(pid: u32, file: &'static str) -> Result<String, ProcError> {
-    let bytes = read_whole(&path(pid, file)).map_err(|e| error(pid, file, e))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    read_whole(&path(pid, file)).map(lossy).map_err(|e| error(pid, file, e))
+}
+
+/// The same of a file that the kernel makes up as one record (proc_single_show): what is not filled by it is its end.
+fn record(pid: u32, file: &'static str) -> Result<String, ProcError> {
+    let read = || {
+        let mut bytes = vec![0; WHOLE_BYTES];
+        let mut from = File::open(path(pid, file))?;
+        let read = from.read(&mut bytes)?;
+        bytes.truncate(read);
+        if read == WHOLE_BYTES {
+            from.read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
+    };
+    read().map(lossy).map_err(|e| error(pid, file, e))
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|why| String::from_utf8_lossy(why.as_bytes()).into_owned())
 }
 
 /// Value of a `Key:   123 kB` line, in bytes.
 fn kib_line(text: &str, key: &str) -> Option<u64> {
-    let value = line(text, key)?.strip_suffix("kB")?.trim();
-    value.parse::<u64>().ok()?.checked_mul(1024)
+    kib(line(text, key)?)
+}
+
+/// `123 kB`, in bytes.
+fn kib(value: &str) -> Option<u64> {
+    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Value of a `Key:   value` line.

@@ -22,12 +22,7 @@ impl OwnCost {
     pub fn read() -> OwnCost {
         // The entry through which they are listed is not counted.
         let fds = || Some((std::fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1));
-        OwnCost {
-            rss_bytes: Status::read(std::process::id()).ok().and_then(|status| status.rss_bytes()),
-            cpu: cpu(),
-            open_fds: fds(),
-            started: started(),
-        }
+        OwnCost { rss_bytes: rss_bytes(), cpu: cpu(), open_fds: fds(), started: started() }
     }
 }
 
@@ -47,6 +42,20 @@ fn cpu() -> Option<Duration> {
 /// [`OwnCost::cpu`]; 0 where it is not known.
 pub fn cpu_ns() -> u64 {
     cpu().map_or(0, |cpu| u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// RSS of memtrace itself.
+pub fn rss_bytes() -> Option<u64> {
+    Status::read(std::process::id()).ok()?.rss_bytes()
+}
+
+/// What the C library keeps of freed memory goes back to the kernel: it does so by itself only at the end of its heaps.
+pub fn give_back() {
+    // SAFETY: it takes the allocator's own locks, and no memory that is in use.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 /// As many open files as this process may have without asking anybody, or `most` of them: each thread of a target takes

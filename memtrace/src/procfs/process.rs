@@ -1,5 +1,5 @@
 //! Identity and size of one process: `/proc/PID/{stat,status,comm,exe,task}`, see proc(5).
-use super::{ProcError, error, kib_line, line, numbers, path, text};
+use super::{ProcError, error, kib, numbers, path, record, text};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
@@ -64,7 +64,7 @@ impl Stat {
     }
 
     pub fn read(pid: u32) -> Result<Stat, ProcError> {
-        let text = text(pid, "stat")?;
+        let text = record(pid, "stat")?;
         Self::parse(&text, ::procfs::ticks_per_second()).ok_or(ProcError::Syntax { pid, file: "stat" })
     }
 }
@@ -106,8 +106,13 @@ pub struct Incarnation {
 
 impl Incarnation {
     pub fn read(pid: u32) -> Result<Incarnation, ProcError> {
+        Self::of(pid, &Stat::read(pid)?)
+    }
+
+    /// `stat`: as it was just read.
+    pub fn of(pid: u32, stat: &Stat) -> Result<Incarnation, ProcError> {
         let exe = std::fs::metadata(path(pid, "exe")).map_err(|e| error(pid, "exe", e))?;
-        let Stat { start_boottime_ns, start_stack, .. } = Stat::read(pid)?;
+        let Stat { start_boottime_ns, start_stack, .. } = *stat;
         Ok(Incarnation { start_boottime_ns, start_stack, exe: (exe.dev(), exe.ino()) })
     }
 }
@@ -129,21 +134,34 @@ pub struct Status {
 }
 
 impl Status {
+    /// In one go: it is read of every process every second.
     pub(super) fn parse(text: &str) -> Option<Status> {
-        Some(Status {
-            rss_anon_bytes: kib_line(text, "RssAnon"),
-            rss_file_bytes: kib_line(text, "RssFile"),
-            rss_shmem_bytes: kib_line(text, "RssShmem"),
-            rss_peak_bytes: kib_line(text, "VmHWM"),
-            swap_bytes: kib_line(text, "VmSwap"),
-            page_tables_bytes: kib_line(text, "VmPTE"),
-            threads: line(text, "Threads")?.parse().ok()?,
-            euid: line(text, "Uid")?.split_whitespace().nth(1)?.parse().ok()?,
-        })
+        let (mut status, mut threads, mut euid) = (Status::default(), None, None);
+        for (key, value) in text.lines().filter_map(|line| line.split_once(':')) {
+            let bytes = match key {
+                "RssAnon" => &mut status.rss_anon_bytes,
+                "RssFile" => &mut status.rss_file_bytes,
+                "RssShmem" => &mut status.rss_shmem_bytes,
+                "VmHWM" => &mut status.rss_peak_bytes,
+                "VmSwap" => &mut status.swap_bytes,
+                "VmPTE" => &mut status.page_tables_bytes,
+                "Threads" => {
+                    threads = value.trim().parse().ok();
+                    continue;
+                }
+                "Uid" => {
+                    euid = value.split_whitespace().nth(1).and_then(|id| id.parse().ok());
+                    continue;
+                }
+                _ => continue,
+            };
+            *bytes = kib(value);
+        }
+        Some(Status { threads: threads?, euid: euid?, ..status })
     }
 
     pub fn read(pid: u32) -> Result<Status, ProcError> {
-        Self::parse(&text(pid, "status")?).ok_or(ProcError::Syntax { pid, file: "status" })
+        Self::parse(&record(pid, "status")?).ok_or(ProcError::Syntax { pid, file: "status" })
     }
 
     /// VmRSS: anonymous + file + shmem. Up to 6.1 the kernel shows it without what each thread has not yet added (under

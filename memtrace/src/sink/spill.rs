@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 14] = b"memtrace-spill";
 /// Of the layout below; the signals of a timeline are checked beside it.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const READ_BY: [ReadBy; 3] = [ReadBy::Dwarf, ReadBy::Table, ReadBy::Vote];
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -222,7 +222,7 @@ async fn threshold_passed(fd: Fd, directory: PathBuf, threshold_bytes: u64, tell
         if teller.is_gone() {
             return;
         }
-        let usage_bytes = crate::cgroup::Account::charge_of(&directory, 1);
+        let usage_bytes = crate::cgroup::Charge::open(&directory, 1).and_then(|charge| charge.read());
         if !teller.tell(PressureWhat::Threshold { threshold_bytes, usage_bytes }, times).await {
             return;
         }

@@ -56,6 +56,15 @@ impl Timeline {
         Timeline { fine: ring(config.fine_ns), coarse: ring(config.coarse_ns), config }
     }
 
+    /// From now on, of what is there already too: the oldest points go.
+    pub fn limit(&mut self, max_bytes: usize) {
+        self.config.max_bytes = max_bytes;
+        for ring in [&mut self.fine, &mut self.coarse] {
+            ring.max_bytes = max_bytes / 2;
+            ring.fit();
+        }
+    }
+
     /// Points come in the order of their time; one that is older than the last is left out.
     pub fn push(&mut self, point: &Point) {
         if self.fine.end_ns().is_some_and(|end| end > point.t_ns) {
@@ -129,9 +138,6 @@ struct Ring {
 impl Ring {
     fn push(&mut self, point: &Point) {
         if self.chunks.back().is_none_or(Chunk::is_full) {
-            if let Some(full) = self.chunks.back_mut() {
-                full.seal();
-            }
             self.chunks.push_back(Chunk::new());
         }
         if let Some(chunk) = self.chunks.back_mut() {
@@ -141,7 +147,11 @@ impl Ring {
         while self.chunks.len() > 1 && self.chunks.front().is_some_and(|chunk| chunk.end_ns() < oldest_ns) {
             self.chunks.pop_front();
         }
-        // The last one stays: it holds at most 64 points.
+        self.fit();
+    }
+
+    /// The last one stays: it holds at most 64 points.
+    fn fit(&mut self) {
         while self.chunks.len() > 1 && self.bytes() > self.max_bytes {
             self.chunks.pop_front();
             self.dropped += 1;

@@ -8,17 +8,75 @@ const POINTS: usize = 64;
 // A bit for each signal.
 const _: () = assert!(Signal::COUNT <= 64);
 
+/// Most differences of sizes are whole KiB.
+const KIB: u64 = 1024;
+
 /// Up to 64 points.
 #[derive(Clone, Debug)]
 pub(super) struct Chunk {
     bytes: Vec<u8>,
     count: usize,
-    last: Point,
+    start_ns: u64,
+    end_ns: u64,
+    /// Until it is full.
+    open: Option<Box<Base>>,
+}
+
+/// What the next point is compared with.
+#[derive(Clone, Debug)]
+struct Base {
+    t_ns: u64,
+    /// Of a value that is absent, the one before it.
+    values: [u64; Signal::COUNT],
+    present: u64,
+    changed: u64,
+}
+
+impl Base {
+    const NOTHING: Base = Base { t_ns: 0, values: [0; Signal::COUNT], present: 0, changed: 0 };
+
+    fn put(&mut self, point: &Point, bytes: &mut Vec<u8>) {
+        let (mut present, mut changed) = (0_u64, 0_u64);
+        for (bit, signal) in Signal::ALL.iter().enumerate() {
+            if let Some(value) = point.get(*signal) {
+                present |= 1 << bit;
+                changed |= u64::from(value != self.values[bit]) << bit;
+            }
+        }
+        put(bytes, zigzag(point.t_ns, self.t_ns));
+        // From point to point the same are there, and much the same change.
+        put(bytes, present ^ self.present);
+        put(bytes, changed ^ self.changed);
+        for (bit, signal) in Signal::ALL.iter().enumerate() {
+            if changed & (1 << bit) != 0 {
+                let value = point.get(*signal).unwrap_or(0);
+                put_difference(bytes, value, self.values[bit]);
+                self.values[bit] = value;
+            }
+        }
+        (self.t_ns, self.present, self.changed) = (point.t_ns, present, changed);
+    }
+
+    fn take(&mut self, rest: &mut &[u8]) -> Option<Point> {
+        self.t_ns = unzigzag(take(rest)?, self.t_ns);
+        self.present ^= take(rest)?;
+        self.changed ^= take(rest)?;
+        let mut point = Point::at(self.t_ns);
+        for (bit, signal) in Signal::ALL.iter().enumerate() {
+            if self.changed & (1 << bit) != 0 {
+                self.values[bit] = take_difference(rest, self.values[bit])?;
+            }
+            if self.present & (1 << bit) != 0 {
+                point.set(*signal, self.values[bit]);
+            }
+        }
+        Some(point)
+    }
 }
 
 impl Chunk {
     pub(super) fn new() -> Self {
-        Self { bytes: Vec::new(), count: 0, last: Point::at(0) }
+        Self { bytes: Vec::new(), count: 0, start_ns: u64::MAX, end_ns: 0, open: Some(Box::new(Base::NOTHING)) }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -27,44 +85,24 @@ impl Chunk {
 
     /// Of its newest point.
     pub(super) fn end_ns(&self) -> u64 {
-        self.last.t_ns
+        self.end_ns
     }
 
     /// What it holds in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.capacity() + size_of::<Self>()
+        self.bytes.capacity() + size_of::<Self>() + self.open.as_ref().map_or(0, |_| size_of::<Base>())
     }
 
-    pub(super) fn seal(&mut self) {
-        self.bytes.shrink_to_fit();
-    }
-
-    /// A value that is absent keeps the one before it as the base of the next.
     pub(super) fn push(&mut self, point: &Point) {
-        let mut present = 0_u64;
-        let mut changed = 0_u64;
-        let mut next = point.clone();
-        for (bit, signal) in Signal::ALL.iter().enumerate() {
-            let base = self.last.get(*signal).unwrap_or(0);
-            match point.get(*signal) {
-                Some(value) => {
-                    present |= 1 << bit;
-                    changed |= u64::from(value != base) << bit;
-                }
-                None => next.set(*signal, base),
-            }
-        }
-        put(&mut self.bytes, zigzag(point.t_ns, self.last.t_ns));
-        put(&mut self.bytes, present);
-        put(&mut self.bytes, changed);
-        for (bit, signal) in Signal::ALL.iter().enumerate() {
-            if changed & (1 << bit) != 0 {
-                let base = self.last.get(*signal).unwrap_or(0);
-                put(&mut self.bytes, zigzag(point.get(*signal).unwrap_or(0), base));
-            }
-        }
-        self.last = next;
+        let Some(base) = &mut self.open else { return };
+        base.put(point, &mut self.bytes);
+        self.start_ns = if self.count == 0 { point.t_ns } else { self.start_ns };
+        self.end_ns = point.t_ns;
         self.count += 1;
+        if self.is_full() {
+            self.open = None;
+            self.bytes.shrink_to_fit();
+        }
     }
 
     pub(super) fn points(&self) -> impl Iterator<Item = Point> {
@@ -73,7 +111,7 @@ impl Chunk {
 
     /// Of its first point.
     pub(super) fn start_ns(&self) -> u64 {
-        self.points().next().map_or(u64::MAX, |point| point.t_ns)
+        self.start_ns
     }
 
     /// Its points of that time, by themselves; as they are where that is all of them.
@@ -92,22 +130,32 @@ impl Chunk {
 
 /// Up to the end, or to where it is damaged.
 pub(super) fn points(mut rest: &[u8]) -> impl Iterator<Item = Point> {
-    let mut t_ns = 0;
-    let mut values = [0_u64; Signal::COUNT];
-    std::iter::from_fn(move || {
-        t_ns = unzigzag(take(&mut rest)?, t_ns);
-        let (present, changed) = (take(&mut rest)?, take(&mut rest)?);
-        let mut point = Point::at(t_ns);
-        for (bit, signal) in Signal::ALL.iter().enumerate() {
-            if changed & (1 << bit) != 0 {
-                values[bit] = unzigzag(take(&mut rest)?, values[bit]);
-            }
-            if present & (1 << bit) != 0 {
-                point.set(*signal, values[bit]);
-            }
+    let mut base = Base::NOTHING;
+    std::iter::from_fn(move || base.take(&mut rest))
+}
+
+/// Its lowest bit says whether it is in KiB.
+fn put_difference(bytes: &mut Vec<u8>, value: u64, base: u64) {
+    let difference = value.wrapping_sub(base).cast_signed();
+    match zigzag(value, base) {
+        // One that is so large leaves no room for that bit: it is taken apart.
+        large if large >> 63 != 0 => {
+            put(bytes, 0);
+            put(bytes, large);
         }
-        Some(point)
-    })
+        _ if difference % KIB.cast_signed() == 0 => {
+            put(bytes, zigzag((difference / KIB.cast_signed()).cast_unsigned(), 0) << 1 | 1);
+        }
+        small => put(bytes, small << 1),
+    }
+}
+
+fn take_difference(rest: &mut &[u8], base: u64) -> Option<u64> {
+    match take(rest)? {
+        0 => Some(unzigzag(take(rest)?, base)),
+        coded if coded & 1 == 0 => Some(unzigzag(coded >> 1, base)),
+        coded => Some(base.wrapping_add(unzigzag(coded >> 1, 0).wrapping_mul(KIB))),
+    }
 }
 
 /// The difference, small in either direction.

@@ -102,6 +102,31 @@ fn a_budget_is_kept_by_looking_less_often() {
 }
 
 #[test]
+fn what_it_may_hold_is_kept_by_shorter_histories() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("memtrace.toml");
+    // Its rings and its own text alone take more.
+    write(&config, "[limits]\nmax_rss_bytes = \"32MiB\"\n");
+    let truth = quiet_truth();
+    let pid = truth.pid().to_string();
+    let agent = Serving::start(&["--no-save", "--config", config.to_str().expect("UTF-8"), "-p", &pid]);
+    agent.until_ready();
+    // From 256 KiB to 8 KiB.
+    wait_until("the shortest histories", || (value(&agent, "memtrace_timelines_shortened_total ") == 5).then_some(()));
+    assert_eq!(value(&agent, "memtrace_timeline_max_bytes "), 8 << 10);
+    assert_eq!(value(&agent, "memtrace_self_max_resident_memory_bytes "), 32 << 20);
+    write(&config, "[limits]\nmax_rss_bytes = \"1GiB\"\n");
+    wait_until("the new limit", || {
+        (value(&agent, "memtrace_self_max_resident_memory_bytes ") == 1 << 30).then_some(())
+    });
+    assert_eq!(value(&agent, "memtrace_timeline_max_bytes "), 8 << 10, "there must be room for ten minutes first");
+    let ended = agent.memtrace.interrupt();
+    for said in ["histories are cut to 128 KiB of each process", "it holds no more that it could do without"] {
+        assert_eq!(ended.stderr.matches(said).count(), 1, "{said:?} in {}", ended.stderr);
+    }
+}
+
+#[test]
 fn open_files_are_bounded_as_the_file_says() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("memtrace.toml");

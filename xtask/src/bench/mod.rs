@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what the product costs, as ratios within one run.
 
+mod agent;
 mod goruntime;
 mod load;
 mod patterns;
@@ -33,6 +34,8 @@ enum What {
     Probes(probes::Args),
     /// What reading a Go runtime costs, and the process that is read (about 6 minutes)
     Goruntime(goruntime::Args),
+    /// What the agent costs beside 10, 100 and 1,000 idle Go programs, and Debian's exporters beside them (about 6 minutes)
+    Agent(agent::Args),
     /// How many verdicts on programs that run out of memory in known ways are right (about 3 minutes)
     Patterns,
 }
@@ -41,6 +44,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Probes(args) => probes::main(args),
         What::Goruntime(args) => goruntime::main(args),
+        What::Agent(args) => agent::main(args),
         What::Patterns => patterns::main(),
     }
 }

@@ -118,6 +118,8 @@ const UNSAFE_ROOMS: &[&str] = &[
     "memtrace-common/src/user.rs",
     // the process-memory reader
     "memtrace/src/goruntime/memory.rs",
+    // malloc_trim, of the C library
+    "memtrace/src/procfs/own.rs",
     // PAGEMAP_SCAN, an ioctl that no crate wraps
     "memtrace/src/procfs/scan.rs",
     // the self-test's child makes the calls that the probes must report

@@ -4,7 +4,7 @@ use super::File;
 /// What counts at once when the file is read again; the rest counts at the next start.
 const LIVE: &[(&str, &[&str])] = &[
     ("targets", &["allow", "deny"]),
-    ("limits", &["cpu_percent", "max_open_files"]),
+    ("limits", &["cpu_percent", "max_rss_bytes", "max_open_files"]),
     ("dossiers", &["max_bytes", "triggers", "headroom_percent"]),
     (
         "black_box",

@@ -8,7 +8,14 @@ const START: u64 = 77 * TICK_NS + 5;
 
 fn black_box(triggers: &[Trigger]) -> BlackBox {
     let (timeline, triggers) = (TimelineConfig::default(), triggers.to_vec());
-    BlackBox::new(BlackBoxConfig { start_ns: 0, timeline, max_processes: 100, triggers, headroom_percent: 5 })
+    BlackBox::new(BlackBoxConfig {
+        start_ns: 0,
+        timeline,
+        max_processes: 100,
+        max_rss_bytes: None,
+        triggers,
+        headroom_percent: 5,
+    })
 }
 
 fn watch(black_box: &mut BlackBox, pid: u32, points: std::ops::Range<u64>) {

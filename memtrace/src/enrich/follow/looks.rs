@@ -1,23 +1,49 @@
 //! What is read of a target beside its records.
 use super::Follower;
 use crate::decode;
-use crate::enrich::news::{News, tell_waterfall};
-use crate::event::{ProcessSample, TargetId};
+use crate::enrich::news::{FollowError, News, tell_waterfall};
+use crate::event::{GoHeap, ProcessSample, TargetId};
+use crate::goruntime::memory;
 use crate::host::plan::FaultHook;
 use crate::procfs::clock;
 use crate::procfs::process::{Stat, Status};
 use crate::procfs::smaps::Rollup;
 use memtrace_common::refault::FaultStats;
 
+/// What a round reads of a process, once, for all who want it.
+pub(super) struct Seen {
+    pub(super) stat: Stat,
+    pub(super) status: Option<Status>,
+    go: Option<GoHeap>,
+}
+
 impl Follower {
-    /// `handled`: how many page faults of it the kernel has handled, if that was just read.
-    pub(super) fn sample_one(&mut self, pid: u32, t_ns: u64, handled: Option<u64>, tell: &mut impl FnMut(News)) {
+    /// `None`: it is not there; see [`Follower::still_there`].
+    pub(super) fn see(
+        &mut self,
+        pid: u32,
+        now_ns: u64,
+        since_ns: u64,
+        tell: &mut impl FnMut(News),
+    ) -> Result<Option<Seen>, FollowError> {
+        let Some(heap) = self.known.get(&pid).map(|known| known.described.heap_reader(pid)) else { return Ok(None) };
+        let counters = heap.read_unproven();
+        let Some(stat) = self.still_there(pid, now_ns, since_ns, tell)? else { return Ok(None) };
+        let go = counters.filter(|_| heap.proves(&stat)).as_ref().map(memory::heap);
+        Ok(Some(Seen { status: Status::read(pid).ok(), stat, go }))
+    }
+
+    /// `seen`: what was just read of it, if anything was.
+    pub(super) fn sample_one(&mut self, pid: u32, t_ns: u64, seen: Option<&Seen>, tell: &mut impl FnMut(News)) {
         let Some(known) = self.known.get_mut(&pid) else { return };
-        let status = Status::read(pid).ok();
         let lazy_due = known.uses_free || !known.sampled;
         known.sampled = true;
         let target = known.target;
-        let figures = self.fault_figures(pid, handled);
+        let (status, go) = match seen {
+            Some(seen) => (seen.status.clone(), seen.go),
+            None => (Status::read(pid).ok(), known.described.heap(pid)),
+        };
+        let figures = self.fault_figures(pid, seen.map(|seen| seen.stat.faults));
         let Some(known) = self.known.get(&pid) else { return };
         tell(News::Sample(Box::new(ProcessSample {
             target,
@@ -25,7 +51,7 @@ impl Follower {
             rss_bytes: status.as_ref().and_then(Status::rss_bytes),
             rss_peak_bytes: status.as_ref().and_then(|s| s.rss_peak_bytes),
             lazy_bytes: if lazy_due { Rollup::read(pid).ok().map(|r| r.lazy_free_bytes) } else { None },
-            go: known.described.heap(pid),
+            go,
             faults: figures.as_ref().and_then(decode::fault::faults),
             unseen_faults: known.unseen.faults(),
             refaults: figures.as_ref().map(|f| self.decoder.refaults(f)),
@@ -33,6 +59,7 @@ impl Follower {
     }
 
     /// The figures of the kernel, compared with its own count of the process's faults as long as both still count.
+    /// `handled`: that count, if it was just read.
     pub(super) fn fault_figures(&mut self, pid: u32, handled: Option<u64>) -> Option<FaultStats> {
         let compares = self.kernel.fault_hook() == FaultHook::PerTask && !self.window_closed;
         let read = || if compares { Stat::read(pid).ok().map(|stat| stat.faults) } else { None };

@@ -1,11 +1,12 @@
 //! What the black box is given.
 use super::View;
 use crate::config::file::File;
-use crate::dossier::{BlackBox, GoSaid};
+use crate::dossier::{BlackBox, GoSaid, Rationed};
 use crate::enrich::News;
 use crate::event::{Event, FatalEvent};
 use crate::pipeline::recording::Tap;
 use crate::pipeline::sites::Sites;
+use crate::procfs::own;
 
 /// In its own words.
 pub(super) fn said(sites: &mut Sites, event: &Event, fatal: &FatalEvent) -> GoSaid {
@@ -25,7 +26,23 @@ pub(super) fn settle(view: &mut View, read: Option<Box<File>>) {
     dossiers.reloads.add(read.is_some());
     if let Some(file) = read {
         dossiers.limit(file.dossiers.max_bytes);
-        black_box.settle(file.dossiers.triggers, file.dossiers.headroom_percent, file.black_box.max_processes);
+        let File { dossiers, limits, black_box: of, .. } = *file;
+        black_box.settle(dossiers.triggers, dossiers.headroom_percent, of.max_processes, limits.max_rss_bytes);
+    }
+}
+
+/// Histories become shorter where memtrace itself would take more than it may.
+pub(super) fn ration(black_box: &mut BlackBox, t_ns: u64) {
+    let Some((rationed, bytes)) = black_box.ration(t_ns, own::rss_bytes) else { return };
+    own::give_back();
+    let limit = "limits.max_rss_bytes";
+    let each = format!("{} KiB of each process", bytes >> 10);
+    match rationed {
+        Rationed::Shorter => log::warn!("memtrace takes more than {limit}: histories are cut to {each}"),
+        Rationed::Longer => log::info!("memtrace takes less than half of {limit}: histories may have {each} again"),
+        Rationed::Exhausted => log::warn!(
+            "memtrace takes more than {limit} though histories are cut to {each}: it holds no more that it could do without"
+        ),
     }
 }
 

@@ -62,6 +62,7 @@ fn portrait(pid: u32) -> Option<Box<Dossier>> {
         start_ns: 0,
         timeline: TimelineConfig::default(),
         max_processes: 8,
+        max_rss_bytes: None,
         triggers: Vec::new(),
         headroom_percent: 10,
     });

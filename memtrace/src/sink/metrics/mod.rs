@@ -77,6 +77,12 @@ impl Scrape<'_> {
             add_exported(&mut families, exported);
         }
         families.add(Metric::SelfResident, &[], self.own.rss_bytes);
+        let ration = self.present.ration;
+        if let Some(max_rss_bytes) = ration.max_rss_bytes {
+            families.add(Metric::SelfMaxResident, &[], max_rss_bytes);
+            families.add(Metric::TimelineBytes, &[], ration.timeline_bytes);
+            families.add(Metric::Shortened, &[], ration.shortened);
+        }
         families.add_float(Metric::SelfCpu, &[], self.own.cpu.map(|cpu| cpu.as_secs_f64()));
         families.add(Metric::SelfFds, &[], self.own.open_fds);
         families.add_float(Metric::SelfStart, &[], self.own.started.map(|since_1970| since_1970.as_secs_f64()));

@@ -149,6 +149,11 @@ metrics! {
         "Attempts to send that failed and were to be repeated.",
     OtlpQueue "memtrace_otlp_queue_bytes" Gauge Memtrace "What waits to be sent.",
     SelfResident "memtrace_self_resident_memory_bytes" Gauge Memtrace "RSS of memtrace itself.",
+    SelfMaxResident "memtrace_self_max_resident_memory_bytes" Gauge Memtrace "limits.max_rss_bytes.",
+    TimelineBytes "memtrace_timeline_max_bytes" Gauge Memtrace
+        "What the history of one process may take now: less than black_box.max_bytes_per_process where memtrace took more than limits.max_rss_bytes.",
+    Shortened "memtrace_timelines_shortened_total" Counter Memtrace
+        "How often all histories were cut to half, because memtrace took more than limits.max_rss_bytes.",
     SelfCpu "memtrace_self_cpu_seconds_total" Counter Memtrace "CPU time of memtrace itself.",
     SelfFds "memtrace_self_open_fds" Gauge Memtrace "File descriptors that memtrace has open.",
     SelfStart "memtrace_self_start_time_seconds" Gauge Memtrace

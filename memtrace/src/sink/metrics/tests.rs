@@ -2,7 +2,7 @@ use super::*;
 use crate::account::Account;
 use crate::cgroup::kubelet::Names;
 use crate::cgroup::workload::{Workload, WorkloadBy};
-use crate::dossier::{Divided, Living, Recorded};
+use crate::dossier::{Divided, Living, Ration, Recorded};
 use crate::enrich::{Lives, Sampling};
 use crate::event::Refaults;
 use crate::goruntime::GoFigures;
@@ -107,6 +107,7 @@ fn a_scrape_reads_as_prometheus_wants_it() {
         lives: Lives { met: 10, ended: 4, unheard: 2, not_meant: 1, unidentified: 6 },
         recording,
         reloads: Default::default(),
+        ration: Ration { max_rss_bytes: Some(1 << 26), timeline_bytes: 8192, shortened: 5, ..Ration::default() },
     };
     let [cpu, started] = [1250, 1_700_000_000_250].map(|ms| Some(Duration::from_millis(ms)));
     let own = OwnCost { rss_bytes: Some(1 << 25), cpu, open_fds: None, started };
