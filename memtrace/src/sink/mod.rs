@@ -21,6 +21,8 @@ pub mod recording;
 pub mod spill;
 pub mod text;
 mod trace;
+#[cfg(feature = "otlp")]
+mod trust;
 
 pub use cgroup::{CgroupReport, GoMember, MemberRow};
 pub use explain::Explanation;

@@ -1,5 +1,6 @@
 //! TCP, TLS where the endpoint is https, and HTTP/1.1 or HTTP/2 over it.
 use crate::config::file::{Otlp, Protocol};
+use crate::sink::trust;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
@@ -11,9 +12,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(super) enum Connection {
     One(http1::SendRequest<Full<Bytes>>),
@@ -94,18 +93,7 @@ async fn over(
 }
 
 fn tls(host: &str, ca_file: &Path, protocol: Protocol) -> Result<(TlsConnector, ServerName<'static>), String> {
-    let refused = |why: String| format!("ca_file {}: {why}", ca_file.display());
-    let mut roots = RootCertStore::empty();
-    let read = CertificateDer::pem_file_iter(ca_file).map_err(|why| refused(why.to_string()))?;
-    roots.add_parsable_certificates(read.filter_map(Result::ok));
-    if roots.is_empty() {
-        return Err(refused("there are no certificates in it".to_owned()));
-    }
-    let provider = Arc::new(crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|why| why.to_string())?;
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![if protocol == Protocol::Grpc { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    let config = trust::client(ca_file, if protocol == Protocol::Grpc { b"h2" } else { b"http/1.1" })?;
     let name = ServerName::try_from(host.to_owned()).map_err(|why| format!("endpoint: {why}"))?;
     Ok((TlsConnector::from(Arc::new(config)), name))
 }
