@@ -53,15 +53,15 @@ impl Store {
                 let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                 if name.ends_with(UNFINISHED) {
                     let _ = fs::remove_file(&file);
-                } else if let (Some(begun_us), Ok(metadata)) = (begun_us(&name), file.metadata()) {
+                } else if let (Some((begun_us, n)), Ok(metadata)) = (begun(&name), file.metadata()) {
                     kept.push((
-                        begun_us,
+                        (begun_us, n),
                         Kept { path: file, written_us: (begun_us - now_us).min(0), bytes: metadata.len() },
                     ));
                 }
             }
         }
-        kept.sort_by_key(|(begun_us, _)| *begun_us);
+        kept.sort_by_key(|(begun, _)| *begun);
         let kept = kept.into_iter().map(|(_, of)| of).collect();
         let (directory, node) = (directory.to_owned(), node.to_owned());
         Ok(Store { directory, node, max_bytes, max_age, kept, next: 0, opened: Instant::now(), _lock: lock })
@@ -120,9 +120,10 @@ fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Of a name that a store gives.
-fn begun_us(name: &str) -> Option<i64> {
-    name.strip_prefix("part-")?.strip_suffix(".parquet")?.split('-').next()?.parse().ok()
+/// Of a name that a store gives: the time of the first row, and which of its files it was.
+fn begun(name: &str) -> Option<(i64, u64)> {
+    let (begun_us, n) = name.strip_prefix("part-")?.strip_suffix(".parquet")?.split_once('-')?;
+    Some((begun_us.parse().ok()?, n.parse().ok()?))
 }
 
 pub(super) fn day(time_us: i64) -> i64 {
@@ -186,6 +187,16 @@ mod tests {
             assert_eq!(paths(&second).len(), left, "{since_opened:?}");
         }
         assert_eq!(second.bytes(), 0);
+    }
+
+    #[test]
+    fn files_of_one_microsecond_are_in_the_order_that_they_were_written_in() {
+        let home = tempfile::tempdir().unwrap();
+        let names: Vec<PathBuf> =
+            (1..12).map(|n| format!("date=1970-01-02/node=n1/part-{DAY:016}-{n}.parquet").into()).collect();
+        fs::create_dir_all(home.path().join(&names[0]).parent().unwrap()).unwrap();
+        names.iter().for_each(|name| fs::write(home.path().join(name), "").unwrap());
+        assert_eq!(paths(&store(home.path(), DAY).unwrap()), names);
     }
 
     #[test]
