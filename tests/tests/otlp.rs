@@ -327,7 +327,7 @@ fn what_is_not_meant_is_said_in_one_line() {
     let own = directory();
     let config = own.path().join("memtrace.toml");
     for (otlp, why) in [
-        ("endpoint = \"collector:4317\"", "line 2: endpoint: must begin with http:// or https://"),
+        ("endpoint = \"collector:4317\"", "line 2: otlp.endpoint: must begin with http:// or https://"),
         ("endpoint = \"https://127.0.0.1:1\"\nca_file = \"/nonexistent\"", "ca_file /nonexistent: "),
         ("endpoint = \"http://127.0.0.1:1\"\nheaders = { \"a b\" = \"c\" }", "headers: a b is no header"),
     ] {

@@ -31,6 +31,9 @@ impl Agent {
         let over = Over { listen: self.listen, listen_anywhere: self.listen_anywhere, ..self.args.over() };
         let file = over.read()?;
         file.http.check_address()?;
+        if self.args.is_check() {
+            pipeline::check(&file)?;
+        }
         if let Some(text) = self.args.shown(&file)? {
             return pipeline::print(out, &text);
         }

@@ -82,6 +82,10 @@ impl BlackBoxArgs {
         }
     }
 
+    pub(super) fn is_check(&self) -> bool {
+        self.check_config
+    }
+
     pub(super) fn over(&self) -> Over {
         Over {
             file: self.config.clone(),

@@ -56,8 +56,15 @@ impl Record {
         };
         let is_file = file.extension().is_some_and(|extension| extension == "parquet");
         let directory = file.clone();
-        let recording =
-            Recording { enabled: true, directory, max_bytes: u64::MAX, max_age: NO_LIMIT, flush_interval, node };
+        let recording = Recording {
+            enabled: true,
+            directory,
+            max_bytes: u64::MAX,
+            max_age: NO_LIMIT,
+            flush_interval,
+            node,
+            ..Recording::default()
+        };
         let watch = config::WatchOom {
             session: session.session()?,
             triggers: Trigger::usual(),

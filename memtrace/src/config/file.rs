@@ -5,12 +5,14 @@ mod limits;
 mod otlp;
 mod recording;
 mod targets;
+mod upload;
 
 pub use http::Http;
 pub use limits::Limits;
 pub use otlp::{Compression, Otlp, Protocol};
 pub use recording::{Recording, check_node};
 pub use targets::{Targets, Trait};
+pub use upload::{Upload, check_endpoint};
 
 use super::size::{parse_bytes, parse_duration};
 use crate::dossier::Trigger;
@@ -150,6 +152,7 @@ const ABOUT: &[(&str, &[(&str, &str)])] = &[
     ("http", http::ABOUT),
     ("otlp", otlp::ABOUT),
     ("recording", recording::ABOUT),
+    ("recording.upload", upload::ABOUT),
 ];
 
 impl Default for Dossiers {
@@ -233,7 +236,7 @@ impl File {
         for (table_name, keys) in ABOUT {
             let _ = writeln!(text, "\n[{table_name}]");
             for (key, about) in *keys {
-                if let Some(value) = table.get(*table_name).and_then(|table| table.get(key)) {
+                if let Some(value) = table_of(&table, table_name).and_then(|table| table.get(*key)) {
                     let _ = writeln!(text, "# {about}\n{key} = {value}");
                 }
             }
@@ -296,6 +299,11 @@ impl BlackBox {
     }
 }
 
+/// `name`: with those that it is in, as `table.table`.
+fn table_of<'a>(file: &'a toml::Table, name: &str) -> Option<&'a toml::Table> {
+    name.split('.').try_fold(file, |table, name| table.get(name)?.as_table())
+}
+
 fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -305,9 +313,9 @@ fn line_at(text: &str, byte: usize) -> usize {
     text.bytes().take(byte).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// Of `key`, or of `key` in `table` where it is `table.key`.
+/// Of `key`, or of `key` in `table` where it is `table.key`; tables may be in others.
 fn line_of(text: &str, key: &str) -> Option<usize> {
-    let (table, key) = key.split_once('.').map_or((None, key), |(table, key)| (Some(format!("[{table}]")), key));
+    let (table, key) = key.rsplit_once('.').map_or((None, key), |(table, key)| (Some(format!("[{table}]")), key));
     let says = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
     let is_of_others = |(_, line): &(usize, &str)| table.as_ref().is_some_and(|table| line.trim() != table);
     let mut lines = text.lines().enumerate().skip_while(is_of_others);

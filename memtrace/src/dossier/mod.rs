@@ -11,7 +11,7 @@ mod tests;
 
 pub use blackbox::{BlackBox, BlackBoxConfig, Need};
 pub use past::{Gap, Kept, Lost, Past, Saving};
-pub use present::{Divided, Living, Present, Recorded, Reloads, headroom};
+pub use present::{Divided, Living, Present, Recorded, Reloads, Uploaded, headroom};
 pub use ration::{Ration, Rationed};
 
 use crate::cgroup::Account;

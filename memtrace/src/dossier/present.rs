@@ -60,6 +60,24 @@ pub struct Recorded {
     pub dropped_rows: u64,
     /// All files there are.
     pub bytes: u64,
+    /// `None`: they stay where they are.
+    pub upload: Option<Uploaded>,
+}
+
+/// What has become of the files of a recording elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uploaded {
+    pub files: u64,
+    pub bytes: u64,
+    /// Attempts.
+    pub failures: u64,
+    /// Files that are still to be uploaded.
+    pub waiting: u64,
+    /// Files that went before they were: too much, or too old.
+    pub dropped_bytes: u64,
+    pub dropped_age: u64,
+    /// Since 1970; `None`: not since memtrace was started.
+    pub last_success_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,10 +1,11 @@
 //! `memtrace agent`: the black box of `watch-oom`, and what it knows of the living over HTTP.
 use super::export::Export;
 use super::profile::profile;
-use super::recording::Tap;
+use super::recording::{Tap, uploader};
 use super::reload::Reload;
 use super::watch::watch;
 use super::work::Work;
+use crate::config::file::File;
 use crate::config::{Agent, ProfileFormat, ProfileOf, ProfileView};
 use crate::dossier::store::{COUNTERS, Store};
 use crate::dossier::{Dossier, Present};
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 pub fn agent(config: Agent, out: impl Write + Send + 'static) -> Result<ExitCode, Error> {
     let Agent { watch: config, over, file } = config;
     let (http, otlp, recording) = (file.http.clone(), file.otlp.clone(), file.recording.clone());
+    let uploader = uploader(&recording)?;
     let recorded = recording.enabled.then_some(&recording.directory);
     let writes = config.directory.iter().chain(recorded).cloned().collect();
     let (export, max_series) = (Export::new(otlp)?, http.max_series_processes);
@@ -38,7 +40,12 @@ pub fn agent(config: Agent, out: impl Write + Send + 'static) -> Result<ExitCode
     let served =
         Served { server, ready: Arc::default(), directory: config.directory.clone(), writes, export, max_series };
     let reload = Reload::new(over, file, secrets);
-    watch(config, Some((served, reload)), || Tap::of_agent(&recording), out)
+    watch(config, Some((served, reload)), || Tap::of_agent(&recording, uploader), out)
+}
+
+/// What `--check-config` says of a file that can be read: whether those are right that it names for uploads.
+pub fn check(file: &File) -> Result<(), Error> {
+    uploader(&file.recording).map(drop)
 }
 
 /// What will be served as soon as there is somebody to ask.

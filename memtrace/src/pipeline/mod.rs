@@ -28,7 +28,7 @@ mod supervisor;
 mod watch;
 mod work;
 
-pub use agent::agent;
+pub use agent::{agent, check};
 pub use cgroup::cgroup;
 pub use child::{EXEC_ARGUMENT, exec_main};
 pub use explain::explain;

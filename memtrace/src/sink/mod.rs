@@ -21,7 +21,7 @@ pub mod recording;
 pub mod spill;
 pub mod text;
 mod trace;
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "otlp", feature = "upload"))]
 mod trust;
 
 pub use cgroup::{CgroupReport, GoMember, MemberRow};

@@ -33,8 +33,8 @@ fn point(rss: u64, heap: u64) -> Point {
 
 /// `web` has a gap that grows with the node; `api` was released anew on the later half of the nodes and holds a half more.
 fn node(store: &Path, n: u64) {
-    let place =
-        Place::Store { directory: store.to_owned(), max_bytes: u64::MAX, max_age: Duration::from_secs(1 << 40) };
+    let (directory, max_age) = (store.to_owned(), Duration::from_secs(1 << 40));
+    let place = Place::Store { directory, max_bytes: u64::MAX, max_age, upload: None };
     let config = RecorderConfig { place, node: format!("node-{n:02}"), flush_interval: Duration::from_secs(3600) };
     let mut recorder = Recorder::start(config).expect("a recorder");
     let is_new = n >= NODES / 2;

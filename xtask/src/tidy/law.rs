@@ -79,6 +79,13 @@ pub(super) const RULES: &[Rule] = &[
         says: "tokio only in main, pipeline, source and sink",
     },
     Rule {
+        sees: Sees::Words(&["object_store"]),
+        within: PRODUCT,
+        except: &["memtrace/src/sink/recording/upload/"],
+        in_tests: true,
+        says: "object_store only in memtrace/src/sink/recording/upload/",
+    },
+    Rule {
         sees: Sees::Paths(&["std::fs", "std::net", "std::process", "Instant::now", "SystemTime"]),
         within: &["memtrace/src/aggregate/", "memtrace/src/diagnose/"],
         except: &[],

@@ -1,5 +1,5 @@
 //! Two files, key by key.
-use super::File;
+use super::{ABOUT, File, table_of};
 
 /// What counts at once when the file is read again; the rest counts at the next start.
 const LIVE: &[(&str, &[&str])] = &[
@@ -16,16 +16,18 @@ impl File {
     /// The keys that another has a different value of, as `table.key`: those that count at once, and the others.
     pub fn changes(&self, other: &File) -> (Vec<String>, Vec<String>) {
         let [before, after] = [self, other].map(|file| toml::Table::try_from(file).unwrap_or_default());
-        let keys = after.iter().flat_map(|(table, keys)| {
-            keys.as_table().into_iter().flatten().map(move |(key, value)| (table.as_str(), key.as_str(), value))
-        });
-        let is_changed = |(table, key, value): &(&str, &str, &toml::Value)| {
-            before.get(*table).and_then(|table| table.get(*key)) != Some(*value)
+        let keys = ABOUT.iter().flat_map(|(table, keys)| keys.iter().map(move |(key, _)| (*table, *key)));
+        let is_changed = |(table, key): &(&str, &str)| {
+            let [before, after] = [&before, &after].map(|file| table_of(file, table).and_then(|table| table.get(*key)));
+            before != after
         };
-        let is_live =
-            |(table, key, _): &(&str, &str, _)| LIVE.iter().any(|(of, live)| of == table && live.contains(key));
+        let is_live = |(table, key): &(&str, &str)| LIVE.iter().any(|(of, live)| of == table && live.contains(key));
         let (live, later): (Vec<_>, Vec<_>) = keys.filter(is_changed).partition(is_live);
-        let names = |of: Vec<(&str, &str, _)>| of.iter().map(|(table, key, _)| format!("{table}.{key}")).collect();
+        let names = |of: Vec<(&str, &str)>| {
+            let mut names: Vec<String> = of.iter().map(|(table, key)| format!("{table}.{key}")).collect();
+            names.sort();
+            names
+        };
         (names(live), names(later))
     }
 }
@@ -45,6 +47,8 @@ mod tests {
             (vec!["black_box.max_processes".into(), "targets.deny".into()], vec!["http.listen".into()])
         );
         assert_eq!(of("").changes(&of("[limits]\ncpu_percent = 5\n")), (vec![], vec![]));
+        let later = of("").changes(&of("[recording.upload]\nurl = \"s3://b\"\n")).1;
+        assert_eq!(later, ["recording.upload.url"]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Otlp {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         let is_url = ["http://", "https://"].iter().any(|scheme| self.endpoint.starts_with(scheme));
         if !self.endpoint.is_empty() && !is_url {
-            return Err(("endpoint", "must begin with http:// or https://".to_owned()));
+            return Err(("otlp.endpoint", "must begin with http:// or https://".to_owned()));
         }
         if !INTERVAL.contains(&self.interval) {
             return Err(("interval", "must be from 1s to 1h".to_owned()));

@@ -1,5 +1,5 @@
 //! What `memtrace agent` keeps on disk of what it knows, and for how long.
-use super::{bytes, duration};
+use super::{Upload, bytes, duration};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub struct Recording {
     pub flush_interval: Duration,
     /// Empty: the host's name.
     pub node: String,
+    pub upload: Upload,
 }
 
 pub(super) const ABOUT: &[(&str, &str)] = &[
@@ -41,6 +42,7 @@ impl Default for Recording {
             max_age: Duration::from_secs(7 * 24 * 3600),
             flush_interval: Duration::from_secs(60),
             node: String::new(),
+            upload: Upload::default(),
         }
     }
 }
@@ -53,7 +55,8 @@ impl Recording {
         if self.directory.as_os_str().is_empty() {
             return Err(("recording.directory", "must not be empty".to_owned()));
         }
-        check_node(&self.node).map_err(|why| ("recording.node", why))
+        check_node(&self.node).map_err(|why| ("recording.node", why))?;
+        self.upload.check()
     }
 }
 

@@ -10,14 +10,22 @@ use crate::sink::oom::Document;
 use crate::timeline::Point;
 use std::io;
 
+/// There is none.
+#[derive(Debug)]
+pub(super) enum Uploader {}
+
+/// And nothing to upload.
+pub(super) fn uploader(config: &Recording) -> Result<Option<Uploader>, Error> {
+    let refused = "this memtrace was built without recordings: leave [recording] disabled, or use one that has them";
+    if config.enabled { Err(Error::Usage(refused.to_owned())) } else { Ok(None) }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Tap(());
 
 impl Tap {
-    pub(super) fn of_agent(config: &Recording) -> Result<Tap, Error> {
-        let refused =
-            "this memtrace was built without recordings: leave [recording] disabled, or use one that has them";
-        if config.enabled { Err(Error::Usage(refused.to_owned())) } else { Ok(Tap(())) }
+    pub(super) fn of_agent(_: &Recording, _: Option<Uploader>) -> Result<Tap, Error> {
+        Ok(Tap(()))
     }
 
     pub(super) fn news(&mut self, _: &News) {}

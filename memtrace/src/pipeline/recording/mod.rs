@@ -14,7 +14,7 @@ use crate::event::{Event, TargetId, TaskWhat};
 use crate::procfs::clock::{self, ClockOffset};
 use crate::procfs::host;
 use crate::sink::oom::Document;
-use crate::sink::recording::{Place, Recorder, RecorderConfig, Row, When};
+use crate::sink::recording::{Place, Recorder, RecorderConfig, Row, Uploader, When};
 use crate::sink::text::{Style, TraceText};
 use crate::sink::{TraceLine, json};
 use crate::timeline::Point;
@@ -33,7 +33,13 @@ const LEDGER_NS: u64 = 10_000_000_000;
 pub fn record(config: Record, out: impl Write + Send + 'static) -> Result<ExitCode, Error> {
     let Record { watch: config, recording, file } = config;
     let is_named = matches!(config.session.targets, Targets::Pids(_) | Targets::Command(_));
-    watch(config, None, || Tap::start(&recording, file.as_deref(), is_named), out)
+    watch(config, None, || Tap::start(&recording, file.as_deref(), is_named, None), out)
+}
+
+/// Where the agent uploads what it records; `None`: nowhere. What is wrong with the files that it needs is said.
+pub(super) fn uploader(config: &Recording) -> Result<Option<Uploader>, Error> {
+    let is_wanted = config.enabled && config.upload.place().is_some();
+    is_wanted.then(|| Uploader::new(&config.upload)).transpose()
 }
 
 /// What the processing thread has of a recording.
@@ -64,16 +70,16 @@ impl std::fmt::Debug for Open {
 }
 
 impl Tap {
-    pub(super) fn of_agent(config: &Recording) -> Result<Tap, Error> {
-        if config.enabled { Tap::start(config, None, false) } else { Ok(Tap(None)) }
+    pub(super) fn of_agent(config: &Recording, upload: Option<Uploader>) -> Result<Tap, Error> {
+        if config.enabled { Tap::start(config, None, false, upload) } else { Ok(Tap(None)) }
     }
 
-    fn start(config: &Recording, file: Option<&Path>, has_calls: bool) -> Result<Tap, Error> {
+    fn start(config: &Recording, file: Option<&Path>, has_calls: bool, upload: Option<Uploader>) -> Result<Tap, Error> {
         let Recording { directory, max_bytes, max_age, flush_interval, node, .. } = config.clone();
         let shown = file.unwrap_or(&directory).display().to_string();
         let place = match file {
             Some(path) => Place::File(path.to_owned()),
-            None => Place::Store { directory, max_bytes, max_age },
+            None => Place::Store { directory, max_bytes, max_age, upload },
         };
         let node = if node.is_empty() { host_name() } else { node };
         let recorder = Recorder::start(RecorderConfig { place, node, flush_interval })?;

@@ -23,7 +23,7 @@ pub(super) use table::Metric;
 
 use super::oom::Counters;
 use crate::account::{Exported, ProgramAccount};
-use crate::dossier::Present;
+use crate::dossier::{Present, Uploaded};
 use crate::procfs::own::OwnCost;
 use families::label;
 use prometheus::TEXT_FORMAT;
@@ -96,6 +96,9 @@ impl Scrape<'_> {
         families.add(Metric::RecordedRows, &[], recording.map(|of| of.rows));
         families.add(Metric::RecordedDropped, &[], recording.map(|of| of.dropped_rows));
         families.add(Metric::RecordedBytes, &[], recording.map(|of| of.bytes));
+        if let Some(uploaded) = recording.and_then(|of| of.upload) {
+            add_uploaded(&mut families, uploaded);
+        }
         if let Some(deaths) = self.deaths {
             deaths::add(&mut families, deaths, self.max_series);
         }
@@ -111,6 +114,21 @@ fn add_probe(families: &mut Families, program: &ProgramAccount) {
     for (reason, n) in [("ring_full", program.ring_full), ("read_failed", program.read_failed)] {
         families.add(Metric::Lost, &[label("probe", &program.name), label("reason", reason)], n);
     }
+}
+
+fn add_uploaded(families: &mut Families, of: Uploaded) {
+    for (metric, value) in [
+        (Metric::UploadedFiles, of.files),
+        (Metric::UploadedBytes, of.bytes),
+        (Metric::UploadFailures, of.failures),
+        (Metric::UploadWaiting, of.waiting),
+    ] {
+        families.add(metric, &[], value);
+    }
+    for (reason, n) in [("max_bytes", of.dropped_bytes), ("max_age", of.dropped_age)] {
+        families.add(Metric::UploadDropped, &[label("reason", reason)], n);
+    }
+    families.add_float(Metric::UploadSuccess, &[], of.last_success_ms.map(|ms| ms as f64 / 1000.0));
 }
 
 fn add_exported(families: &mut Families, exported: &Exported) {

@@ -170,6 +170,16 @@ metrics! {
     RecordedDropped "memtrace_recording_dropped_rows_total" Counter Memtrace
         "Rows of the recording that were dropped: a full queue, or a disk that is full or fails.",
     RecordedBytes "memtrace_recording_bytes" Gauge Memtrace "Size of all files of the recording.",
+    UploadedFiles "memtrace_recording_upload_files_total" Counter Memtrace
+        "Files of the recording that the object store has taken; absent without one.",
+    UploadedBytes "memtrace_recording_upload_bytes_total" Counter Memtrace "Their size.",
+    UploadFailures "memtrace_recording_upload_failures_total" Counter Memtrace
+        "Attempts to upload a file that failed and were to be repeated.",
+    UploadWaiting "memtrace_recording_upload_waiting_files" Gauge Memtrace "Files that are still to be uploaded.",
+    UploadDropped "memtrace_recording_upload_dropped_files_total" Counter Memtrace
+        "Files that were removed before they were uploaded (label reason): for recording.max_bytes, or recording.max_age.",
+    UploadSuccess "memtrace_recording_upload_last_success_timestamp_seconds" Gauge Memtrace
+        "When the store last took a file, since 1970; absent until then.",
     WorkloadsLeftOut "memtrace_workloads_left_out" Gauge Memtrace
         "Workloads with deaths beyond max_series_processes: together in workload=\"(others)\".",
 }

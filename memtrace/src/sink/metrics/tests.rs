@@ -2,7 +2,7 @@ use super::*;
 use crate::account::Account;
 use crate::cgroup::kubelet::Names;
 use crate::cgroup::workload::{Workload, WorkloadBy};
-use crate::dossier::{Divided, Living, Ration, Recorded};
+use crate::dossier::{Divided, Living, Ration, Recorded, Uploaded};
 use crate::enrich::{Lives, Sampling};
 use crate::event::Refaults;
 use crate::goruntime::GoFigures;
@@ -93,7 +93,16 @@ fn a_scrape_reads_as_prometheus_wants_it() {
     let program =
         ProgramAccount { name: "advise".to_owned(), hits: 10, filtered: 4, submitted: 3, ring_full: 2, read_failed: 1 };
     let account = Account { programs: vec![program], shed: 5, decode_errors: 6, ..Account::default() };
-    let recording = Some(Recorded { rows: 8, dropped_rows: 2, bytes: 4096 });
+    let upload = Some(Uploaded {
+        files: 11,
+        bytes: 8192,
+        failures: 3,
+        waiting: 4,
+        dropped_bytes: 5,
+        dropped_age: 6,
+        last_success_ms: Some(1_700_000_000_500),
+    });
+    let recording = Some(Recorded { rows: 8, dropped_rows: 2, bytes: 4096, upload });
     let sampling = Sampling { points: 7, thinned: 8, looks: 9 };
     let processes = vec![go(), stranger(43), stranger(44)];
     let (t_ns, knows_stalls) = (5_000_000_000, true);

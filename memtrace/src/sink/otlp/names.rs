@@ -108,6 +108,12 @@ names! {
     RecordedRows "memtrace.recording.rows" "{row}" Counter,
     RecordedDropped "memtrace.recording.dropped_rows" "{row}" Counter,
     RecordedBytes "memtrace.recording.size" "By" UpDown,
+    UploadedFiles "memtrace.recording.upload.files" "{file}" Counter,
+    UploadedBytes "memtrace.recording.upload.size" "By" Counter,
+    UploadFailures "memtrace.recording.upload.failures" "{attempt}" Counter,
+    UploadWaiting "memtrace.recording.upload.waiting_files" "{file}" UpDown,
+    UploadDropped "memtrace.recording.upload.dropped_files" "{file}" Counter,
+    UploadSuccess "memtrace.recording.upload.last_success" "s" Gauge,
     WorkloadsLeftOut "memtrace.workloads.left_out" "{workload}" UpDown,
 }
 

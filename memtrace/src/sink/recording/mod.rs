@@ -12,9 +12,12 @@ mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg_attr(not(feature = "upload"), path = "upload/absent.rs")]
+mod upload;
 
 pub use figures::When;
 pub use recorder::{Place, Recorder, RecorderConfig};
 pub use replay::{REPLAY_SCHEMA, Replay, View};
 pub use row::{Labels, Row};
 pub use schema::{Kind, SCHEMA, SCHEMA_KEY};
+pub use upload::Uploader;

@@ -3,7 +3,9 @@ use super::batch::Batch;
 use super::part::Part;
 use super::row::Row;
 use super::store::{Store, day};
+use super::upload::{Uploader, Waiting};
 use crate::error::Error;
+use crate::sink::background::Background;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,8 +22,8 @@ const QUEUE: usize = 4096;
 pub enum Place {
     /// One file, whole only at the end.
     File(PathBuf),
-    /// A directory of small files.
-    Store { directory: PathBuf, max_bytes: u64, max_age: Duration },
+    /// A directory of small files, and where they are uploaded to.
+    Store { directory: PathBuf, max_bytes: u64, max_age: Duration, upload: Option<Uploader> },
 }
 
 #[derive(Clone, Debug)]
@@ -40,12 +42,16 @@ struct Counts {
     bytes: AtomicU64,
 }
 
+/// What is still to be uploaded, and who does it.
+type Upload = (Arc<Waiting>, Background);
+
 /// Who has rows puts them here.
 #[derive(Debug)]
 pub struct Recorder {
     rows: Option<SyncSender<Row>>,
     counts: Arc<Counts>,
     thread: Option<JoinHandle<Result<(), String>>>,
+    upload: Option<Upload>,
 }
 
 impl Recorder {
@@ -56,11 +62,11 @@ impl Recorder {
         };
         let counts = Arc::<Counts>::default();
         let failed = |why| Error::Host(format!("cannot record in {at}: {why}"));
-        let writer = Writer::open(config, Arc::clone(&counts), at.clone()).map_err(failed)?;
+        let (writer, upload) = Writer::open(config, Arc::clone(&counts), at.clone()).map_err(failed)?;
         let (rows, queue) = sync_channel(QUEUE);
         let thread = thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&queue));
         let thread = thread.map_err(Error::io("cannot start a thread"))?;
-        Ok(Recorder { rows: Some(rows), counts, thread: Some(thread) })
+        Ok(Recorder { rows: Some(rows), counts, thread: Some(thread), upload })
     }
 
     /// Never waits.
@@ -73,13 +79,15 @@ impl Recorder {
     pub fn counts(&self) -> crate::dossier::Recorded {
         let of = |n: &AtomicU64| n.load(Relaxed);
         let Counts { written, dropped, bytes } = &*self.counts;
-        crate::dossier::Recorded { rows: of(written), dropped_rows: of(dropped), bytes: of(bytes) }
+        let upload = self.upload.as_ref().map(|(waiting, _)| waiting.counts());
+        crate::dossier::Recorded { rows: of(written), dropped_rows: of(dropped), bytes: of(bytes), upload }
     }
 
-    /// All that was put is written. An error is that of a single file; of a store it has been told and counted.
+    /// All that was put is written, and uploaded as far as there is time. An error is that of a single file; of a store it has been told and counted.
     pub fn finish(&mut self) -> io::Result<()> {
         drop(self.rows.take());
         let written = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join);
+        drop(self.upload.take());
         written.unwrap_or_else(|_| Err("the recorder panicked".to_owned())).map_err(io::Error::other)
     }
 }
@@ -110,21 +118,28 @@ struct Writer {
 }
 
 impl Writer {
-    fn open(config: RecorderConfig, counts: Arc<Counts>, at: String) -> Result<Writer, String> {
+    fn open(mut config: RecorderConfig, counts: Arc<Counts>, at: String) -> Result<(Writer, Option<Upload>), String> {
         let batch = Batch::new(&config.node);
-        let (open, part) = match &config.place {
+        let mut upload = None;
+        let (open, part) = match &mut config.place {
             Place::File(path) => {
                 let part = Part::create(path, &config.node)?;
                 (Open::File { path: path.clone(), failed: None }, Some(part))
             }
-            Place::Store { directory, max_bytes, max_age } => {
+            Place::Store { directory, max_bytes, max_age, upload: uploader } => {
                 let mut store = Store::open(directory, &config.node, (*max_bytes, *max_age), now_us())?;
+                if let Some(uploader) = uploader.take() {
+                    let started = uploader.start(directory, &config.node, store.files());
+                    let started = started.map_err(|why| why.to_string())?;
+                    store.tell(Arc::clone(&started.0));
+                    upload = Some(started);
+                }
                 store.enforce();
                 counts.bytes.store(store.bytes(), Relaxed);
                 (Open::Store(store), None)
             }
         };
-        Ok(Writer { config, open, at, counts, batch, part, begun_us: 0, is_failing: false })
+        Ok((Writer { config, open, at, counts, batch, part, begun_us: 0, is_failing: false }, upload))
     }
 
     fn run(mut self, rows: &Receiver<Row>) -> Result<(), String> {

@@ -2,10 +2,12 @@
 //! relation. Of one node; the oldest files go first. The wall clock gives names and no more: when it is set, what was written
 //! last is still the newest.
 use super::part::{Part, UNFINISHED};
+use super::upload::{Removed, Waiting};
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
@@ -28,6 +30,8 @@ pub(super) struct Store {
     kept: VecDeque<Kept>,
     next: u64,
     opened: Instant,
+    /// Where somebody uploads what is here.
+    waiting: Option<Arc<Waiting>>,
     /// Nobody else writes for this node here.
     _lock: File,
 }
@@ -64,7 +68,18 @@ impl Store {
         kept.sort_by_key(|(begun, _)| *begun);
         let kept = kept.into_iter().map(|(_, of)| of).collect();
         let (directory, node) = (directory.to_owned(), node.to_owned());
-        Ok(Store { directory, node, max_bytes, max_age, kept, next: 0, opened: Instant::now(), _lock: lock })
+        let (opened, waiting) = (Instant::now(), None);
+        Ok(Store { directory, node, max_bytes, max_age, kept, next: 0, opened, waiting, _lock: lock })
+    }
+
+    /// Oldest first, below the directory.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.kept.iter().filter_map(|of| Some(of.path.strip_prefix(&self.directory).ok()?.to_owned()))
+    }
+
+    /// Who is told of each file from now on.
+    pub(super) fn tell(&mut self, waiting: Arc<Waiting>) {
+        self.waiting = Some(waiting);
     }
 
     /// A file for rows of one day.
@@ -76,6 +91,9 @@ impl Store {
     }
 
     pub(super) fn done(&mut self, path: PathBuf, bytes: u64) {
+        if let (Some(waiting), Ok(file)) = (&self.waiting, path.strip_prefix(&self.directory)) {
+            waiting.push(file.to_owned());
+        }
         self.kept.push_back(Kept { path, written_us: micros(self.opened.elapsed()), bytes });
     }
 
@@ -90,6 +108,9 @@ impl Store {
         while let Some(first) = self.kept.front() {
             if bytes <= self.max_bytes && first.written_us >= oldest_us {
                 break;
+            }
+            if let (Some(waiting), Ok(file)) = (&self.waiting, first.path.strip_prefix(&self.directory)) {
+                waiting.remove(file, if bytes > self.max_bytes { Removed::TooMuch } else { Removed::TooOld });
             }
             if let Err(why) = fs::remove_file(&first.path)
                 && why.kind() != io::ErrorKind::NotFound
@@ -153,7 +174,7 @@ mod tests {
     }
 
     fn paths(store: &Store) -> Vec<PathBuf> {
-        store.kept.iter().map(|of| of.path.strip_prefix(&store.directory).unwrap().to_owned()).collect()
+        store.files().collect()
     }
 
     fn names(of: &[&str]) -> Vec<PathBuf> {
