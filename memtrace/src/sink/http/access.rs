@@ -17,6 +17,7 @@ pub(super) type Tls = ();
 /// Of a connection, to its end.
 pub(super) struct Access {
     pub(super) guard: Guard,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is encrypted"))]
     pub(super) tls: Tls,
 }
 
