@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[track_caller]
-fn recording(home: &Path, settings: &str, pid: u32) -> Serving {
+pub(crate) fn recording(home: &Path, settings: &str, pid: u32) -> Serving {
     let config = home.join("agent.toml");
     fs::write(&config, format!("[recording]\nenabled = true\nnode = \"n1\"\n{settings}\n")).expect("a file");
     Serving::start(&["--no-save", "--config", config.to_str().expect("UTF-8"), "-p", &pid.to_string()])
 }
 
 /// Of the one series of this name; `None`: the agent is busy.
-fn metric(agent: &Serving, name: &str) -> Option<u64> {
+pub(crate) fn metric(agent: &Serving, name: &str) -> Option<u64> {
     let text = agent.get("/metrics").1;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 #[track_caller]
-fn until(agent: &Serving, name: &str, is_enough: impl Fn(u64) -> bool) -> u64 {
+pub(crate) fn until(agent: &Serving, name: &str, is_enough: impl Fn(u64) -> bool) -> u64 {
     wait_until(name, || metric(agent, name).filter(|value| is_enough(*value)))
 }
 
@@ -38,7 +38,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn recordings(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn recordings(directory: &Path) -> Vec<PathBuf> {
     files(directory).into_iter().filter(|path| path.extension().is_some_and(|is| is == "parquet")).collect()
 }
 

@@ -1,6 +1,9 @@
 //! `memtrace record`, `replay` and what the agent records: what other engines read is what the programs count.
 mod agent;
+mod bucket;
 mod fleet;
+mod signed;
+mod upload;
 
 use memtrace_tests::{Ended, Memtrace, PAGE, Pages, assert_account, engines, quiet_truth, wait_until};
 use serde_json::{Value, json};
