@@ -117,8 +117,14 @@ fn five_hundred_processes_at_their_worst_take_no_more_than_is_documented() {
     let settings = Settings::default();
     let (timeline, max_processes, triggers) = (settings.timeline(), settings.max_processes, Trigger::usual());
     let fill = |processes: std::ops::RangeInclusive<u32>| {
-        let config =
-            BlackBoxConfig { start_ns: 0, timeline, max_processes, triggers: triggers.clone(), headroom_percent: 5 };
+        let config = BlackBoxConfig {
+            start_ns: 0,
+            timeline,
+            max_processes,
+            max_rss_bytes: None,
+            triggers: triggers.clone(),
+            headroom_percent: 5,
+        };
         let mut black_box = BlackBox::new(config);
         for target in processes {
             let (comm, exe) = (Some("c".repeat(15)), Some("e".repeat(4095)));

@@ -60,6 +60,9 @@ pub(super) struct Watched {
     pub(super) marks: Marks,
     /// When it was last said that it is short of memory.
     pub(super) pressed_ns: u64,
+    /// Half of the limit or more was left at the last point, not counting what the kernel can reclaim: page cache at a limit
+    /// is no shortage.
+    pub(super) has_room: bool,
     /// When little was last left, until there is enough again.
     pub(super) ran_out_ns: Option<u64>,
     pub(super) first: Option<Closeup>,
@@ -77,6 +80,7 @@ impl Watched {
     /// Little is left for the first time, since there was twice as much or for long.
     fn runs_out(&mut self, point: &Point, percent: u64) -> bool {
         let Some((left, limit)) = headroom(point).zip(point.get(Signal::Limit)) else { return false };
+        self.has_room = left >= limit / 2;
         let threshold = limit / 100 * percent;
         if left >= threshold {
             self.ran_out_ns = self.ran_out_ns.filter(|_| left < 2 * threshold);
@@ -195,7 +199,7 @@ impl BlackBox {
         let is_short = match event {
             Event::Pressure(event) => {
                 watched.marks.told(event);
-                true
+                event.told.what.is_short() && (event.told.cgroup.is_none() || !watched.has_room)
             }
             Event::Reclaim(event) => {
                 watched.marks.stalled(event);

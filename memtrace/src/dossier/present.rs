@@ -178,8 +178,6 @@ impl BlackBox {
 
 /// What may still be charged before nothing is left to reclaim without swap.
 pub fn headroom(point: &Point) -> Option<u64> {
-    let of = |signal| point.get(signal).unwrap_or(0);
-    let parts = [Signal::CgroupInactiveFile, Signal::CgroupActiveFile, Signal::CgroupSlabReclaimable];
-    let reclaimable = parts.into_iter().map(of).fold(0, u64::saturating_add);
-    Some(point.get(Signal::Limit)?.saturating_sub(point.get(Signal::Charge)?.saturating_sub(reclaimable)))
+    let nonreclaimable = point.get(Signal::Charge)?.saturating_sub(point.reclaimable_bytes());
+    Some(point.get(Signal::Limit)?.saturating_sub(nonreclaimable))
 }

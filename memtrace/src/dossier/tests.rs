@@ -1,7 +1,8 @@
 use super::*;
 use crate::aggregate::ProcessInfo;
 use crate::event::{
-    Event, Meta, OomEvent, PressureEvent, PressureTold, PressureWhat, ReclaimEvent, TaskEvent, TaskWhat,
+    Event, Level, MemoryEvents, Meta, OomEvent, PressureEvent, PressureTold, PressureWhat, ReclaimEvent, TaskEvent,
+    TaskWhat,
 };
 use crate::timeline::{Signal, TimelineConfig};
 use std::sync::Arc;
@@ -177,6 +178,28 @@ fn memory_that_is_short_is_looked_at_closer_and_told_in_the_dossier() {
     black_box.event(&oom(1, 4 * S));
     let done = black_box.finish();
     assert_eq!((done[0].marks.len(), done[0].dropped_marks), (4, 0), "both stalls are one");
+}
+
+#[test]
+fn page_cache_that_fills_a_cgroup_is_no_shortage() {
+    let mut black_box = black_box(1, 10);
+    let told = |t_ns, what, cgroup: Option<&str>| {
+        let cgroup = cgroup.map(|at| Arc::from(std::path::Path::new(at)));
+        let told = Arc::new(PressureTold { t_ns, cgroup, what, times: 1 });
+        let meta = Meta { t_ns, tgid: 1001, tid: 0, target: 1, cpu: 0 };
+        Event::Pressure(Box::new(PressureEvent { meta, told, go: None }))
+    };
+    let full = PressureWhat::Events(MemoryEvents { max: 1, ..MemoryEvents::default() });
+    let at = Some("/sys/fs/cgroup/a");
+    assert_eq!(black_box.event(&told(2 * S, full, at)), Some(Need::Closer), "10 of 100 are left");
+    let cached = Point::at(3 * S).with(Signal::Charge, 100).with(Signal::Limit, 100);
+    black_box.point(1, cached.clone().with(Signal::CgroupInactiveFile, 50));
+    assert_eq!(black_box.event(&told(4 * S, full, at)), None);
+    assert_eq!(black_box.event(&told(4 * S, full, None)), Some(Need::Closer), "that of the host");
+    black_box.point(1, Point { t_ns: 5 * S, ..cached.with(Signal::CgroupInactiveFile, 49) });
+    assert_eq!(black_box.event(&told(6 * S, full, at)), Some(Need::Closer));
+    assert_eq!(black_box.event(&told(7 * S, PressureWhat::Level(Level::Low), at)), None, "reclaim is no shortage");
+    assert_eq!(black_box.event(&told(7 * S, PressureWhat::Level(Level::Medium), at)), Some(Need::Closer));
 }
 
 #[test]

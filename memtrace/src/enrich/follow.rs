@@ -357,7 +357,8 @@ impl Follower {
         let is_due = self.watcher.as_ref().is_none_or(|watcher| watcher.is_round(now));
         let targets = self.known.len();
         let mut round = self.watcher.as_mut().map(|watcher| watcher.begin(now, is_due, targets, tell));
-        for pid in pids {
+        let is_idle = !is_due && round.as_ref().is_none_or(|round| !round.is_for_all);
+        for pid in pids.into_iter().filter(|_| !is_idle) {
             let mut status = None;
             if is_due {
                 self.settle(pid, tell)?;
@@ -371,7 +372,7 @@ impl Follower {
                 self.wheres.look(pid, known.target, &known.described, tell);
             }
             if let (Some(watcher), Some(round)) = (&mut self.watcher, &mut round) {
-                watcher.visit(round, (pid, known.target), status, &mut self.finder, tell);
+                watcher.visit(round, (pid, known.target), status, &mut self.finder);
             }
         }
         if let (Some(watcher), Some(round)) = (&mut self.watcher, round) {

@@ -157,11 +157,9 @@ impl PointReader {
         self.own.clone_from(&own);
         self.directory = own.map(|own| now.limiting(own));
         let mut pressure = now.pressure;
-        if let Some(directory) = &self.directory {
-            if let Some(account) = now.account(directory) {
-                pressure = account.pressure.or(pressure);
-                charged(&mut point, account);
-            }
+        if let Some(account) = self.directory.as_ref().and_then(|directory| now.account(directory)) {
+            pressure = account.pressure.or(pressure);
+            charged(&mut point, account);
         }
         point.set(Signal::PressureSome, pressure.map(|pressure| pressure.some.total_ns));
         point.set(Signal::PressureFull, pressure.and_then(|pressure| pressure.full).map(|full| full.total_ns));

@@ -11,13 +11,15 @@ pub(super) struct Room {
     t_ns: u64,
     charge_bytes: u64,
     limit_bytes: Option<u64>,
+    /// Of the charge, when a point was last taken: page cache that fills a cgroup is room.
+    reclaimable_bytes: u64,
     /// How fast the charge grows.
     bytes_per_s: u64,
 }
 
 impl Room {
     fn left_bytes(&self) -> Option<u64> {
-        Some(self.limit_bytes?.saturating_sub(self.charge_bytes))
+        Some(self.limit_bytes?.saturating_sub(self.charge_bytes.saturating_sub(self.reclaimable_bytes)))
     }
 
     pub(super) fn is_below(&self, percent: u64) -> bool {
@@ -47,14 +49,17 @@ impl Rooms {
     }
 
     /// What has no limit cannot run out.
-    pub(super) fn limited(&mut self, directory: &Path, limit_bytes: Option<u64>) {
-        match (self.0.get_mut(directory), limit_bytes) {
-            (Some((room, _)), Some(_)) => room.limit_bytes = limit_bytes,
-            (Some(_), None) => drop(self.0.remove(directory)),
-            (None, Some(_)) => {
-                drop(self.0.insert(directory.to_owned(), (Room { limit_bytes, ..Room::default() }, None)))
+    pub(super) fn limited(&mut self, directory: &Path, limit_bytes: Option<u64>, reclaimable_bytes: u64) {
+        if limit_bytes.is_none() {
+            self.0.remove(directory);
+            return;
+        }
+        match self.0.get_mut(directory) {
+            Some((room, _)) => *room = Room { limit_bytes, reclaimable_bytes, ..*room },
+            None => {
+                let room = Room { limit_bytes, reclaimable_bytes, ..Room::default() };
+                self.0.insert(directory.to_owned(), (room, None));
             }
-            (None, None) => {}
         }
     }
 
@@ -71,6 +76,10 @@ impl Rooms {
         }
     }
 
+    pub(super) fn any(&self, is: impl Fn(&Room) -> bool) -> bool {
+        self.0.values().any(|(room, _)| is(room))
+    }
+
     pub(super) fn keep(&mut self, used: &HashSet<&Path>) {
         self.0.retain(|directory, _| used.contains(directory.as_path()));
     }
@@ -82,7 +91,14 @@ mod tests {
 
     #[test]
     fn room_is_little_by_its_size_or_by_the_pace_at_which_it_goes() {
-        let at = |charge_bytes, limit_bytes, bytes_per_s| Room { t_ns: 1, charge_bytes, limit_bytes, bytes_per_s };
+        let at = |charge_bytes, limit_bytes, bytes_per_s| Room {
+            t_ns: 1,
+            charge_bytes,
+            limit_bytes,
+            bytes_per_s,
+            reclaimable_bytes: 0,
+        };
+        assert!(!Room { reclaimable_bytes: 15, ..at(100, Some(100), 0) }.is_below(10), "page cache is room");
         assert!(at(95, Some(100), 0).is_below(10) && !at(80, Some(100), 0).is_below(10));
         assert!(at(0, Some(100), 50).ends_within(3 * SECOND_NS) && !at(0, Some(100), 20).ends_within(3 * SECOND_NS));
         assert!(!at(1 << 40, None, u64::MAX).ends_within(3 * SECOND_NS) && !at(1 << 40, None, 0).is_below(100));
@@ -97,10 +113,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let write = |bytes: &str| std::fs::write(home.path().join("memory.current"), bytes).unwrap();
         let mut rooms = Rooms::default();
-        rooms.limited(home.path(), None);
+        rooms.limited(home.path(), None, 0);
         assert!(rooms.0.is_empty());
         write("90\n");
-        rooms.limited(home.path(), Some(100));
+        rooms.limited(home.path(), Some(100), 0);
         rooms.measure(1, 2);
         assert_eq!(rooms.of(home.path()).charge_bytes, 90);
         // The open file of a cgroup that was removed says nothing more.
@@ -112,7 +128,7 @@ mod tests {
         write("50\n");
         rooms.measure(3, 2);
         assert_eq!(rooms.of(home.path()).charge_bytes, 50);
-        rooms.limited(home.path(), None);
+        rooms.limited(home.path(), None, 0);
         assert!(rooms.0.is_empty());
     }
 }

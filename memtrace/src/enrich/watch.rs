@@ -6,6 +6,7 @@ use super::points::{Instant, PointReader};
 use super::rooms::Rooms;
 use super::walked::Walks;
 use crate::cgroup::Account;
+use crate::cgroup::workload::Workload;
 use crate::event::{TargetId, Walk};
 use crate::goruntime::{Finder, GoFigures};
 use crate::host::mounts::CgroupFacts;
@@ -81,6 +82,8 @@ struct Watched {
 pub(super) struct Round {
     now_ns: u64,
     is_round: bool,
+    /// False: a visit would find nothing to do.
+    pub(super) is_for_all: bool,
     instant: Option<Instant>,
     /// Points that lack what the others of their cgroups have, which is known when all have been visited.
     points: Vec<Taken>,
@@ -93,11 +96,13 @@ struct Taken {
     target: TargetId,
     point: Box<Point>,
     directory: Option<PathBuf>,
+    /// Where that may have changed.
+    workload: Option<Workload>,
 }
 
 impl Round {
     fn at(now_ns: u64, is_round: bool) -> Round {
-        Round { now_ns, is_round, instant: None, points: Vec::new(), due: Vec::new() }
+        Round { now_ns, is_round, is_for_all: true, instant: None, points: Vec::new(), due: Vec::new() }
     }
 }
 
@@ -114,6 +119,10 @@ pub struct Watcher {
     pace: Pace,
     walks: Walks,
     sampling: Sampling,
+    /// Until when somebody's memory is short.
+    pressed_until_ns: u64,
+    /// Somebody still waits for a point or a close look.
+    is_behind: bool,
 }
 
 /// How much it has looked since the start.
@@ -139,6 +148,8 @@ impl Watcher {
             pace,
             walks: Walks::new(),
             sampling: Sampling::default(),
+            pressed_until_ns: 0,
+            is_behind: true,
         }
     }
 
@@ -194,26 +205,39 @@ impl Watcher {
             self.rooms.keep(&self.watched.values().filter_map(|watched| watched.reader.directory()).collect());
         }
         self.rooms.measure(now_ns, self.facts.memory_version.unwrap_or(2));
-        Round::at(now_ns, is_round)
+        let is_for_all = is_round || self.is_behind || targets != self.watched.len() || self.is_short(now_ns);
+        if is_for_all {
+            self.is_behind = false;
+        }
+        Round { is_for_all, ..Round::at(now_ns, is_round) }
+    }
+
+    /// Points, or close looks, of some come more often than rounds.
+    fn is_short(&self, now_ns: u64) -> bool {
+        let Pace { burst_percent, burst_ns, look_percent, .. } = self.pace;
+        now_ns < self.pressed_until_ns
+            || self.rooms.any(|room| room.is_below(burst_percent.max(look_percent)) || room.ends_within(burst_ns))
     }
 
     pub(super) fn end(&mut self, mut round: Round, finder: &mut Finder, tell: &mut impl FnMut(News)) {
         self.tell_points(&mut round, tell);
         // Who was looked at longest ago comes first, the new ones before all. What is asked for meanwhile waits.
         round.due.sort_unstable();
-        for (_, pid) in round.due {
+        let mut due = round.due.into_iter();
+        for (_, pid) in due.by_ref() {
             self.look(pid, finder, tell);
             if clock::monotonic_ns().saturating_sub(round.now_ns) > LOOKS_NS {
                 break;
             }
         }
+        self.is_behind |= due.len() > 0;
         self.tell_log(tell);
     }
 
     /// One who is there from the start, at once: it may be killed before the first tick.
     pub(super) fn meet(&mut self, pid: u32, target: TargetId, finder: &mut Finder, tell: &mut impl FnMut(News)) {
         let mut round = Round::at(clock::monotonic_ns(), true);
-        self.visit(&mut round, (pid, target), None, finder, tell);
+        self.visit(&mut round, (pid, target), None, finder);
         self.tell_points(&mut round, tell);
     }
 
@@ -224,7 +248,6 @@ impl Watcher {
         (pid, target): (u32, TargetId),
         status: Option<Status>,
         finder: &mut Finder,
-        tell: &mut impl FnMut(News),
     ) {
         let now_ns = round.now_ns;
         let watched = self.watched.entry(pid).or_insert_with(|| Watched::new(pid, target));
@@ -242,14 +265,13 @@ impl Watcher {
                 watched.has_point = true;
                 let directory = watched.reader.directory().map(Path::to_path_buf);
                 if let Some(at) = &directory {
-                    self.rooms.limited(at, point.get(Signal::Limit));
+                    self.rooms.limited(at, point.get(Signal::Limit), point.reclaimable_bytes());
                 }
-                round.points.push(Taken { pid, target, point: Box::new(point), directory });
-                if let Some(workload) = watched.reader.moved(&self.facts) {
-                    tell(News::Workload(target, Box::new(workload)));
-                }
+                let workload = watched.reader.moved(&self.facts);
+                round.points.push(Taken { pid, target, point: Box::new(point), directory, workload });
             }
         }
+        self.is_behind |= !watched.has_point;
         if !watched.is_attached && watched.reader.runtime().is_some() {
             watched.is_attached = true;
             self.walks.attach(pid);
@@ -261,11 +283,13 @@ impl Watcher {
 
     fn tell_points(&mut self, round: &mut Round, tell: &mut impl FnMut(News)) {
         self.sampling.points += round.points.len() as u64;
-        for Taken { pid, target, mut point, directory } in round.points.drain(..) {
+        for Taken { pid, target, mut point, directory, workload } in round.points.drain(..) {
             if let (Some(at), Some(instant)) = (directory, &mut round.instant) {
                 instant.others(pid, &at, &mut point);
             }
             tell(News::Point(target, point));
+            // Of whom there is a point.
+            workload.into_iter().for_each(|workload| tell(News::Workload(target, Box::new(workload))));
         }
     }
 
@@ -273,6 +297,7 @@ impl Watcher {
     pub(super) fn pressed(&mut self, pid: u32, now_ns: u64) {
         if let Some(watched) = self.watched.get_mut(&pid) {
             watched.pressed_until_ns = now_ns + PRESSED_NS;
+            self.pressed_until_ns = watched.pressed_until_ns;
         }
     }
 
@@ -350,7 +375,7 @@ mod tests {
                 let mut round = watcher.begin(*t_ns, is_round, 2, tell);
                 [(u32::MAX, 1), (u32::MAX - 1, 2)]
                     .into_iter()
-                    .for_each(|of| watcher.visit(&mut round, of, None, finder, tell));
+                    .for_each(|of| watcher.visit(&mut round, of, None, finder));
                 watcher.end(round, finder, tell);
             });
             watcher.sampling()

@@ -129,6 +129,18 @@ impl Level {
 }
 
 impl PressureWhat {
+    /// Memory is short; not that the kernel reclaims, as it does wherever page cache fills a cgroup, and finds enough.
+    pub fn is_short(&self) -> bool {
+        match self {
+            PressureWhat::Events(events) => !MemoryEvents { low: 0, ..*events }.is_none(),
+            PressureWhat::Level(level) => *level > Level::Low,
+            PressureWhat::Threshold { threshold_bytes, usage_bytes } => {
+                usage_bytes.is_none_or(|of| of >= *threshold_bytes)
+            }
+            PressureWhat::OutOfMemory | PressureWhat::Stall(_) => true,
+        }
+    }
+
     /// The word it is called by in every output.
     pub fn name(&self) -> &'static str {
         match self {

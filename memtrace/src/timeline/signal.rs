@@ -123,6 +123,12 @@ impl Point {
         self.values[signal as usize] = value.into();
     }
 
+    /// What of the charge of its cgroup the kernel may take without swap.
+    pub fn reclaimable_bytes(&self) -> u64 {
+        let parts = [Signal::CgroupInactiveFile, Signal::CgroupActiveFile, Signal::CgroupSlabReclaimable];
+        parts.into_iter().filter_map(|signal| self.get(signal)).fold(0, u64::saturating_add)
+    }
+
     #[must_use]
     pub fn with(mut self, signal: Signal, value: impl Into<Option<u64>>) -> Point {
         self.set(signal, value);
