@@ -192,11 +192,11 @@ fn page_cache_that_fills_a_cgroup_is_no_shortage() {
     let full = PressureWhat::Events(MemoryEvents { max: 1, ..MemoryEvents::default() });
     let at = Some("/sys/fs/cgroup/a");
     assert_eq!(black_box.event(&told(2 * S, full, at)), Some(Need::Closer), "10 of 100 are left");
-    let cached = Point::at(3 * S).with(Signal::Charge, 100).with(Signal::Limit, 100);
-    black_box.point(1, cached.clone().with(Signal::CgroupInactiveFile, 50));
+    let cached = |t_ns| Point::at(t_ns).with(Signal::Charge, 100).with(Signal::Limit, 100);
+    black_box.point(1, cached(3 * S).with(Signal::CgroupInactiveFile, 50));
     assert_eq!(black_box.event(&told(4 * S, full, at)), None);
     assert_eq!(black_box.event(&told(4 * S, full, None)), Some(Need::Closer), "that of the host");
-    black_box.point(1, Point { t_ns: 5 * S, ..cached.with(Signal::CgroupInactiveFile, 49) });
+    black_box.point(1, cached(5 * S).with(Signal::CgroupInactiveFile, 49));
     assert_eq!(black_box.event(&told(6 * S, full, at)), Some(Need::Closer));
     assert_eq!(black_box.event(&told(7 * S, PressureWhat::Level(Level::Low), at)), None, "reclaim is no shortage");
     assert_eq!(black_box.event(&told(7 * S, PressureWhat::Level(Level::Medium), at)), Some(Need::Closer));
