@@ -5,6 +5,8 @@ use super::{BlackBox, BlackBoxConfig, Trigger};
 const SHORTEST_BYTES: usize = 8 << 10;
 /// Judged so often.
 const EVERY_NS: u64 = 1_000_000_000;
+/// What was freed goes back to the kernel so often: most of it was needed once, as when everybody was met.
+const GIVES_BACK_NS: u64 = 60_000_000_000;
 /// Longer again after so long with half of what is allowed.
 const CALM_NS: u64 = 600_000_000_000;
 
@@ -21,6 +23,7 @@ pub struct Ration {
     pub(crate) full_bytes: u64,
     pub(crate) changed_ns: u64,
     pub(crate) due_ns: u64,
+    pub(crate) gives_back_ns: u64,
     pub(crate) is_exhausted: bool,
 }
 
@@ -70,6 +73,17 @@ impl BlackBox {
     pub fn settle(&mut self, triggers: Vec<Trigger>, headroom_percent: u64, max_processes: usize, max_rss_bytes: u64) {
         self.config = BlackBoxConfig { triggers, headroom_percent, max_processes, ..self.config };
         self.ration.max_rss_bytes = self.ration.max_rss_bytes.map(|_| max_rss_bytes);
+    }
+
+    /// It is time for freed memory to go back to the kernel.
+    pub fn gives_back(&mut self, t_ns: u64) -> bool {
+        let due_ns = self.ration.gives_back_ns;
+        if self.ration.max_rss_bytes.is_none() || t_ns < due_ns {
+            return false;
+        }
+        self.ration.gives_back_ns = t_ns + GIVES_BACK_NS;
+        // Not at the very first.
+        due_ns > 0
     }
 
     /// `rss_bytes`: asks for that of memtrace itself. What has changed because of it, and what a timeline may take since then.

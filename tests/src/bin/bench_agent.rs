@@ -18,8 +18,11 @@ const SETTLES_EACH: Duration = Duration::from_millis(60);
 /// A figure is the median of so many stretches of so many scrapes.
 const STRETCHES: usize = 5;
 const SCRAPES: u32 = 10;
+/// Then nobody is asked but memtrace, so often as Prometheus does by itself.
+const SELDOM: Duration = Duration::from_secs(15);
+const SELDOM_STRETCHES: usize = 3;
 
-/// Of the design: programs, percent of one CPU, MiB of RSS.
+/// Of the issue that asked for it: programs looked at once a second, percent of one CPU, MiB of RSS.
 const GOALS: [(usize, f64, f64); 2] = [(100, 1.0, 40.0), (1000, 5.0, 120.0)];
 const MIB: f64 = 1048576.0;
 
@@ -124,6 +127,13 @@ fn measure(idle: &Path, count: usize) -> Value {
             subject.cpu_percent.push(100.0 * (subject.cpu_ns() - before) as f64 / elapsed_ns);
         }
     }
+    let mut seldom = Vec::new();
+    for _ in 0..SELDOM_STRETCHES {
+        let (before, began) = (subjects[0].cpu_ns(), Instant::now());
+        drop(subjects[0].scrape());
+        sleep(SELDOM.saturating_sub(began.elapsed()));
+        seldom.push(100.0 * (subjects[0].cpu_ns() - before) as f64 / began.elapsed().as_nanos() as f64);
+    }
     let points_per_second = (points(&mut subjects[0]) - first) / began.elapsed().as_secs_f64();
     let thinned = metric(&subjects[0].scrape(), "memtrace_samples_thinned_total") - thinned;
     let of: Vec<Value> = subjects.iter().map(|subject| told(subject, count)).collect();
@@ -131,7 +141,13 @@ fn measure(idle: &Path, count: usize) -> Value {
     assert_eq!(ended.code(), Some(0));
     crowd.close_stdin();
     assert!(crowd.end().success(), "the idle programs end well");
-    json!({"programs": count, "points_per_second": points_per_second, "points_thinned": thinned, "subjects": of})
+    json!({
+        "programs": count,
+        "points_per_second": points_per_second,
+        "points_thinned": thinned,
+        "scraped_every_15_s": {"cpu_percent": median(seldom)},
+        "subjects": of,
+    })
 }
 
 fn exporter(program: &str, port: u16, arguments: &[&str], data: TempDir) -> Service {
@@ -183,28 +199,29 @@ fn main() {
             crowd["points_thinned"]
         );
         println!(
-            "{:<30}{:>22}{:>12}{:>18}{:>16}{:>20}{:>16}",
+            "{:<30}{:>22}{:>12}{:>18}{:>26}{:>20}{:>16}",
             "", "CPU % (least-most)", "RSS MiB", "samples/scrape", "scrape ms", "CPU us/program/s", "KiB/program"
         );
         for of in crowd["subjects"].as_array().expect("subjects") {
             let (cpu, ms) = (&of["cpu_percent"], &of["scrape_ms"]);
             println!(
-                "{:<30}{:>22}{:>12.1}{:>18}{:>16}{:>20.1}{:>16.1}",
+                "{:<30}{:>22}{:>12.1}{:>18}{:>26}{:>20.1}{:>16.1}",
                 of["name"].as_str().expect("a name"),
                 format!("{:.2} ({:.2}-{:.2})", number(&cpu["median"]), number(&cpu["min"]), number(&cpu["max"])),
                 number(&of["rss_bytes"]) / MIB,
-                of["samples_per_scrape"],
+                number(&of["samples_per_scrape"]),
                 format!("{:.1}, at most {:.1}", number(&ms["median"]), number(&ms["max"])),
                 number(&of["cpu_us_per_program_per_s"]),
                 number(&of["rss_bytes_per_program"]) / 1024.0,
             );
         }
+        let seldom = number(&crowd["scraped_every_15_s"]["cpu_percent"]);
+        println!("memtrace scraped every {} s, and nobody else: CPU {seldom:.2} %", SELDOM.as_secs());
         let own = &crowd["subjects"][0];
         for (_, percent, mib) in GOALS.iter().filter(|(programs, ..)| *programs == count) {
-            for (what, is, goal) in [
-                ("CPU %", number(&own["cpu_percent"]["median"]), *percent),
-                ("RSS MiB", number(&own["rss_bytes"]) / MIB, *mib),
-            ] {
+            for (what, is, goal) in
+                [("CPU %, scraped every 15 s,", seldom, *percent), ("RSS MiB", number(&own["rss_bytes"]) / MIB, *mib)]
+            {
                 goals.push(json!({"programs": count, "what": what, "goal": goal, "measured": is, "met": is <= goal}));
             }
         }

@@ -33,6 +33,9 @@ pub(super) fn settle(view: &mut View, read: Option<Box<File>>) {
 
 /// Histories become shorter where memtrace itself would take more than it may.
 pub(super) fn ration(black_box: &mut BlackBox, t_ns: u64) {
+    if black_box.gives_back(t_ns) {
+        own::give_back();
+    }
     let Some((rationed, bytes)) = black_box.ration(t_ns, own::rss_bytes) else { return };
     own::give_back();
     let limit = "limits.max_rss_bytes";
