@@ -190,7 +190,7 @@ fn page_cache_that_fills_a_cgroup_is_no_shortage() {
         Event::Pressure(Box::new(PressureEvent { meta, told, go: None }))
     };
     let full = PressureWhat::Events(MemoryEvents { max: 1, ..MemoryEvents::default() });
-    let at = Some("/sys/fs/cgroup/a");
+    let at = Some("/a");
     assert_eq!(black_box.event(&told(2 * S, full, at)), Some(Need::Closer), "10 of 100 are left");
     let cached = |t_ns| Point::at(t_ns).with(Signal::Charge, 100).with(Signal::Limit, 100);
     black_box.point(1, cached(3 * S).with(Signal::CgroupInactiveFile, 50));
