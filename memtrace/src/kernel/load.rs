@@ -20,9 +20,10 @@ const STACKS: u32 = 16384;
 /// Go programs whose last state is copied at most; about 600 bytes of kernel memory each.
 const WORD_PLANS: u32 = 4096;
 
-/// The ring of rare records; half of the larger one is for what is walked of the dying: some two processes at once.
+/// The ring of rare records; half of the larger one is for what is walked of the dying: all of the largest
+/// of them (tests/tests/walk.rs), or some five processes at once.
 const RING_BYTES: u32 = 1 << 20;
-const WALK_RING_BYTES: u32 = 4 << 20;
+const WALK_RING_BYTES: u32 = 8 << 20;
 
 /// Sizes of the kernel's tables: all memory there is bounded by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
