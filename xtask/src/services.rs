@@ -50,6 +50,24 @@ const SERVICES: &[Service] = &[
     },
 ];
 
+/// What `bench agent` compares the agent with.
+const EXPORTERS: &[Service] = &[
+    Service {
+        program: "prometheus-node-exporter",
+        package: "prometheus-node-exporter",
+        upstream: "1.5.0",
+        pool_path: "pool/main/p/prometheus-node-exporter/prometheus-node-exporter_1.5.0-1+b6_amd64.deb",
+        sha256: "8cb5b39627595ea2cf3cd27be593e0e9af87023d29e1c5b8487e2f9510097e09",
+    },
+    Service {
+        program: "prometheus-process-exporter",
+        package: "prometheus-process-exporter",
+        upstream: "0.7.10",
+        pool_path: "pool/main/p/prometheus-process-exporter/prometheus-process-exporter_0.7.10-3+b5_amd64.deb",
+        sha256: "148a5eb8d7c2bd971c02afbfab30e01f89defdb47f9ad690bc6d0faa1d46dd0f",
+    },
+];
+
 pub(crate) fn main() -> Result<ExitCode> {
     fetch()?;
     Ok(ExitCode::SUCCESS)
@@ -57,16 +75,26 @@ pub(crate) fn main() -> Result<ExitCode> {
 
 /// All of them, unless they are there.
 pub(crate) fn fetch() -> Result<()> {
+    provide(SERVICES)?;
+    engines::fetch()
+}
+
+/// The same of the exporters.
+pub(crate) fn fetch_exporters() -> Result<()> {
+    provide(EXPORTERS)
+}
+
+fn provide(services: &[Service]) -> Result<()> {
     if std::env::consts::ARCH != "x86_64" {
         bail!("the services are pinned for x86_64 only");
     }
-    for service in SERVICES {
+    for service in services {
         let Service { program, package, upstream, pool_path, sha256 } = *service;
         let wanted = Wanted { name: program, package, pool_path, sha256, place: &paths::services().join(program) };
         // Debian keeps only its newest build of an upstream version.
         wanted.provide(|| debian::find(package, upstream), |tree| Ok(tree.join("usr/bin").join(program)))?;
     }
-    engines::fetch()
+    Ok(())
 }
 
 #[cfg(test)]
@@ -75,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_pinned_file_is_the_package_of_the_upstream_version() {
-        for service in SERVICES {
+        for service in SERVICES.iter().chain(EXPORTERS) {
             let file = service.pool_path.rsplit('/').next().unwrap();
             assert!(file.starts_with(&format!("{}_{}", service.package, service.upstream)), "{file}");
             assert_eq!(service.sha256.len(), 64, "{file}");

@@ -214,7 +214,10 @@ impl BlackBox {
             return None;
         }
         let process = self.aggregator.process(target)?;
-        self.past.claim(process.pid?, process.start_time_ns?).map(Remembered::resume)
+        let mut watched = self.past.claim(process.pid?, process.start_time_ns?).map(Remembered::resume)?;
+        // Histories may have been cut since the start.
+        watched.timeline.limit(self.config.timeline.max_bytes);
+        Some(watched)
     }
 
     /// Dossiers of those who are gone, and how many more there are. `is_lost`: it neither lives nor was written down.

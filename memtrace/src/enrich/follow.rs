@@ -352,13 +352,13 @@ impl Follower {
             self.scan(tell)?;
         }
         let now = clock::monotonic_ns();
-        let pids: Vec<u32> = self.known.keys().copied().collect();
         // A black box ticks ten times a second, and wants the rest no more often than others do.
         let is_due = self.watcher.as_ref().is_none_or(|watcher| watcher.is_round(now));
         let targets = self.known.len();
         let mut round = self.watcher.as_mut().map(|watcher| watcher.begin(now, is_due, targets, tell));
-        let is_idle = !is_due && round.as_ref().is_none_or(|round| !round.is_for_all);
-        for pid in pids.into_iter().filter(|_| !is_idle) {
+        let is_for_all = round.as_ref().is_none_or(|round| round.is_for_all);
+        let pids: Vec<u32> = self.known.keys().copied().filter(|_| is_for_all).collect();
+        for pid in pids {
             let mut status = None;
             if is_due {
                 self.settle(pid, tell)?;

@@ -151,10 +151,7 @@ fn measure(idle: &Path, count: usize) -> Value {
 }
 
 fn exporter(program: &str, port: u16, arguments: &[&str], data: TempDir) -> Service {
-    let listen = match program {
-        "prometheus-node-exporter" => format!("--web.listen-address=127.0.0.1:{port}"),
-        _ => format!("-web.listen-address=127.0.0.1:{port}"),
-    };
+    let listen = format!("--web.listen-address=127.0.0.1:{port}");
     let arguments: Vec<String> = arguments.iter().map(|of| (*of).to_owned()).chain([listen]).collect();
     Service::start(program, port, data, &arguments, "/metrics")
 }

@@ -5,9 +5,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 
 use super::HOUR;
-use crate::debian::{self, Wanted};
 use crate::progress::Step;
-use crate::{paths, proc, workloads};
+use crate::{paths, proc, services, workloads};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -16,27 +15,8 @@ pub(super) struct Args {
     programs: Vec<u32>,
 }
 
-/// What people have at hand: package, upstream version, file in the archive's pool, its hash.
-const EXPORTERS: [(&str, &str, &str, &str); 2] = [
-    (
-        "prometheus-node-exporter",
-        "1.5.0",
-        "pool/main/p/prometheus-node-exporter/prometheus-node-exporter_1.5.0-1+b6_amd64.deb",
-        "8cb5b39627595ea2cf3cd27be593e0e9af87023d29e1c5b8487e2f9510097e09",
-    ),
-    (
-        "prometheus-process-exporter",
-        "0.7.10",
-        "pool/main/p/prometheus-process-exporter/prometheus-process-exporter_0.7.10-3+b5_amd64.deb",
-        "148a5eb8d7c2bd971c02afbfab30e01f89defdb47f9ad690bc6d0faa1d46dd0f",
-    ),
-];
-
 pub(super) fn main(args: &Args) -> Result<ExitCode> {
-    for (package, upstream, pool_path, sha256) in EXPORTERS {
-        let wanted = Wanted { name: package, package, pool_path, sha256, place: &paths::services().join(package) };
-        wanted.provide(|| debian::find(package, upstream), |tree| Ok(tree.join("usr/bin").join(package)))?;
-    }
+    services::fetch_exporters()?;
     let step = Step::start("bench", "building memtrace and idle programs");
     super::build("bench_agent", &step)?;
     proc::quiet(&mut workloads::build("./idle"), "bench-idle-build", HOUR, &step)?;

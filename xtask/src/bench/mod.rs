@@ -34,7 +34,7 @@ enum What {
     Probes(probes::Args),
     /// What reading a Go runtime costs, and the process that is read (about 6 minutes)
     Goruntime(goruntime::Args),
-    /// What the agent costs beside 10, 100 and 1,000 idle Go programs, and Debian's exporters beside them (about 6 minutes)
+    /// What the agent costs beside 10, 100 and 1,000 idle Go programs, and Debian's exporters beside them (about 9 minutes)
     Agent(agent::Args),
     /// How many verdicts on programs that run out of memory in known ways are right (about 3 minutes)
     Patterns,

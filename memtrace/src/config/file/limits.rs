@@ -26,7 +26,7 @@ pub(super) const ABOUT: &[(&str, &str)] = &[
 ];
 
 const CPU_PERCENT: RangeInclusive<u64> = 1..=100;
-/// With less there is no history at all; and more than any machine has.
+/// Its text and its rings alone take as much; and more than any machine has.
 const RSS_BYTES: RangeInclusive<u64> = 32 << 20..=1 << 50;
 /// The rings, the programs, the files of the agent itself.
 const OPEN_FILES: RangeInclusive<u64> = 256..=1 << 20;

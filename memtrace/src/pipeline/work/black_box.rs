@@ -33,11 +33,11 @@ pub(super) fn settle(view: &mut View, read: Option<Box<File>>) {
 
 /// Histories become shorter where memtrace itself would take more than it may.
 pub(super) fn ration(black_box: &mut BlackBox, t_ns: u64) {
-    if black_box.gives_back(t_ns) {
+    let rationed = black_box.ration(t_ns, own::rss_bytes);
+    if rationed.is_some() || black_box.gives_back(t_ns) {
         own::give_back();
     }
-    let Some((rationed, bytes)) = black_box.ration(t_ns, own::rss_bytes) else { return };
-    own::give_back();
+    let Some((rationed, bytes)) = rationed else { return };
     let limit = "limits.max_rss_bytes";
     let each = format!("{} KiB of each process", bytes >> 10);
     match rationed {
