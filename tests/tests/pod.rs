@@ -164,6 +164,39 @@ fn the_agent_knows_the_pod_and_who_is_within_it_and_nobody_else() {
     pod.end();
 }
 
+/// As runtimes start containers: in a cgroup of its own, which it takes for the root of all.
+#[test]
+fn in_a_cgroup_namespace_of_its_own_it_reads_the_accounts_of_the_pods_cgroups() {
+    let (app, sidecar) = (MemoryCgroup::new("app", LIMIT), MemoryCgroup::new("sidecar", 8 * LIMIT));
+    let mut pod = Pod::start();
+    let own = own_pid(pod.program).to_string();
+    app.add(pod.program);
+    pod.run("alloc 24");
+    let memtrace = |arguments: &[&str]| {
+        let mut command = pod.command();
+        let procs = sidecar.path().join("cgroup.procs");
+        let contained = format!("echo $$ > {} && exec unshare --cgroup \"$0\" \"$@\"", procs.display());
+        command.args(["sh", "-c", &contained]).arg(Memtrace::path()).args(arguments);
+        command
+    };
+    let explained = Memtrace::start_command(&mut memtrace(&["explain", "-o", "json", "-p", &own])).end();
+    assert_eq!(explained.code(), Some(0), "{}", explained.stderr);
+    let account = &explained.json()[0]["cgroup"];
+    assert_eq!((&account["limit_bytes"], &account["path"]), (&json!(LIMIT), &json!(app.path())), "{account:#}");
+    assert!(account["charge_bytes"].as_u64() >= Some(24 << 20), "{account:#}");
+    let agent = Serving::start_command(&mut memtrace(&["agent", "-o", "json", "--listen", "127.0.0.1:0", "--no-save"]));
+    agent.until_ready();
+    let limit = format!(" {LIMIT}");
+    wait_until("the limit of the program's cgroup", || {
+        let metrics = agent.ok("/metrics");
+        let mut limits = metrics.lines().filter(|line| line.starts_with("memtrace_cgroup_limit_bytes{"));
+        limits.next().map(|line| assert!(line.contains(&format!("pid=\"{own}\"")) && line.ends_with(&limit), "{line}"))
+    });
+    terminated(agent.memtrace);
+    pod.end_program();
+    pod.end();
+}
+
 #[test]
 fn an_oom_kill_in_the_pod_has_its_dossier() {
     let (directory, elsewhere) = (tempfile::tempdir().expect("a directory"), MemoryCgroup::new("neighbour", LIMIT));

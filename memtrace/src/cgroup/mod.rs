@@ -13,6 +13,7 @@ mod v2;
 pub mod workload;
 
 use crate::host::mounts::CgroupFacts;
+use crate::procfs::cgroup::read_memberships;
 use crate::procfs::psi::Pressure;
 use crate::procfs::read_whole;
 use std::collections::HashMap;
@@ -114,11 +115,28 @@ impl Account {
         Account::read(directory, facts.memory_path.as_deref()?, facts.memory_version?)
     }
 
+    /// Of the cgroup that a process is in. `None` too: it left meanwhile.
+    pub fn of_member(pid: u32, facts: &CgroupFacts) -> Option<Account> {
+        let directory = || facts.memory_directory(&read_memberships(pid).ok()?);
+        let at = directory()?;
+        Account::read_if(&at, facts.memory_path.as_deref()?, facts.memory_version?, || {
+            directory().as_ref() == Some(&at)
+        })
+    }
+
     /// `directory`: of the cgroup; `root`: mount point of its hierarchy. `None`: it is gone or not readable.
     pub fn read(directory: &Path, root: &Path, version: u8) -> Option<Account> {
+        Account::read_if(directory, root, version, || true)
+    }
+
+    /// `is_meant` is asked of the cgroup that is read, before it is.
+    fn read_if(directory: &Path, root: &Path, version: u8, is_meant: impl FnOnce() -> bool) -> Option<Account> {
         // Its inode is the cgroup: one that ended meanwhile has said only half, and another may have its name by now.
         let inode = || fs::metadata(directory).ok().map(|of| of.ino());
         let before = inode()?;
+        if !is_meant() {
+            return None;
+        }
         let account = if version == 1 { v1::read } else { v2::read };
         let mut account = account(directory, root, &text);
         account.path = directory.to_path_buf();
@@ -201,7 +219,7 @@ mod tests {
     #[test]
     fn the_account_of_this_process_is_read() {
         let facts = crate::host::facts::read_cgroup();
-        let memberships = crate::procfs::cgroup::read_memberships(std::process::id()).unwrap();
+        let memberships = read_memberships(std::process::id()).unwrap();
         let Some(directory) = facts.memory_directory(&memberships) else { return };
         let (version, root) = (facts.memory_version.unwrap(), facts.memory_path.unwrap());
         let account = Account::read(&directory, &root, version).unwrap();

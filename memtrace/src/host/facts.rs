@@ -4,11 +4,12 @@ use super::catalog::{Hook, PROGRAMS, function_of};
 use super::mounts::{CgroupFacts, Mount, cgroup_facts, parse_mountinfo, read_mounts};
 use super::offsets::{Machine, page_tables_of};
 use super::tracefs::{Tracefs, TracefsError};
+use crate::cgroup::tree::Tree;
 use crate::procfs::cgroup::read_memberships;
 use crate::procfs::psi::{self, Pressure};
 use std::fs;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Inode numbers of the first PID and user namespace: include/linux/proc_ns.h.
 const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
@@ -260,7 +261,8 @@ fn read_cgroup_among(pid: u32, mounts: &[Mount]) -> CgroupFacts {
     let memberships = read_memberships(pid).unwrap_or_default();
     let v2 = mounts.iter().rfind(|m| m.kind == "cgroup2");
     let controllers = v2.and_then(|m| fs::read_to_string(m.point.join("cgroup.controllers")).ok());
-    cgroup_facts(mounts, &memberships, controllers.as_deref())
+    let find = |point: &Path| Tree::read(point).find(pid).map(Path::to_path_buf);
+    cgroup_facts(mounts, &memberships, controllers.as_deref(), &find)
 }
 
 pub fn read_online_cpus() -> u32 {

@@ -40,7 +40,10 @@ pub(crate) fn mounts(bytes: &[u8]) {
     let mut parts = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     let mounts = parse_mountinfo(&parts.next().unwrap_or_default());
     let memberships = parse_memberships(&parts.next().unwrap_or_default());
-    let facts = cgroup_facts(&mounts, &memberships, parts.next().as_deref());
+    let controllers = parts.next();
+    let own = parts.next().unwrap_or_default();
+    let find = |point: &Path| Some(point.join(own.trim_start_matches('/')));
+    let facts = cgroup_facts(&mounts, &memberships, controllers.as_deref(), &find);
     let point = |path: &Path| mounts.iter().any(|mount| path.starts_with(&mount.point));
     assert!(facts.memory_directory(&memberships).is_none_or(|path| point(&path)), "{facts:?}");
     for mount in &mounts {

@@ -1,6 +1,6 @@
 //! Where memory is accounted: `/proc/self/mountinfo` and `/proc/self/cgroup`, see proc_pid_mountinfo(5), cgroups(7).
 use crate::procfs::cgroup::Membership;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub struct CgroupFacts {
     pub own_path: Option<PathBuf>,
     /// Every cgroup mount.
     pub mounts: Vec<Mount>,
+    /// In that hierarchy, mounted from outside: the directory that our cgroup namespace calls `/`.
+    namespace_root: Option<PathBuf>,
 }
 
 impl CgroupFacts {
@@ -114,7 +116,10 @@ impl CgroupFacts {
     /// Directory of a place in that hierarchy, whether it is there or not.
     pub fn memory_directory_at(&self, place: &str) -> Option<PathBuf> {
         let point = self.memory_path.as_ref()?;
-        directory(self.mounts.iter().find(|m| m.point == *point)?, place)
+        match &self.namespace_root {
+            Some(root) => from_above(point, root, place),
+            None => directory(self.mounts.iter().find(|m| m.point == *point)?, place),
+        }
     }
 
     /// A cgroup's directory as /proc/PID/cgroup names it: the path in its hierarchy, and the hierarchy's controllers
@@ -123,42 +128,79 @@ impl CgroupFacts {
         let mount =
             self.mounts.iter().filter(|m| directory.starts_with(&m.point)).max_by_key(|m| m.point.as_os_str().len())?;
         let below = directory.strip_prefix(&mount.point).ok()?;
+        // From above our cgroup namespace the path is told as the host tells it.
         let path = Path::new(&mount.root).join(below);
+        let path = if self.namespace_root.is_some() && is_above(&path) { Path::new("/").join(below) } else { path };
         let controllers = if mount.kind == "cgroup2" { Vec::new() } else { mount.options.clone() };
         Some((path.display().to_string(), controllers))
     }
 }
 
-/// `v2_controllers`: text of `cgroup.controllers` at the root of the v2 mount, if there is one.
-pub fn cgroup_facts(mounts: &[Mount], memberships: &[Membership], v2_controllers: Option<&str>) -> CgroupFacts {
+/// `v2_controllers`: text of `cgroup.controllers` at the root of the v2 mount, if there is one. `find`: in which cgroup below
+/// a mount point the process is; asked of mounts that were made outside its cgroup namespace.
+pub fn cgroup_facts(
+    mounts: &[Mount],
+    memberships: &[Membership],
+    v2_controllers: Option<&str>,
+    find: &dyn Fn(&Path) -> Option<PathBuf>,
+) -> CgroupFacts {
     let is_hidden = |at: usize| mounts[at + 1..].iter().any(|later| later.point == mounts[at].point);
     let mounts: Vec<&Mount> = (0..mounts.len()).filter(|at| !is_hidden(*at)).map(|at| &mounts[at]).collect();
     let v1_any = mounts.iter().any(|m| m.kind == "cgroup");
-    let v2 = mounts.iter().copied().find(|m| m.kind == "cgroup2");
-    let of_memory = mounts.iter().copied().filter(|m| m.kind == "cgroup" && m.options.iter().any(|o| o == "memory"));
-    // Rather one that was mounted inside our cgroup namespace: in it we have a name.
-    let v1_memory = of_memory.min_by_key(|m| is_above(Path::new(&m.root)));
-    let v2_has_memory = v2_controllers.is_some_and(|text| text.split_whitespace().any(|c| c == "memory"));
-    let version = match (v1_any, v2.is_some()) {
+    let has_v2 = mounts.iter().any(|m| m.kind == "cgroup2");
+    let version = match (v1_any, has_v2) {
         (false, false) => CgroupVersion::None,
         (true, false) => CgroupVersion::V1,
         (false, true) => CgroupVersion::V2,
         (true, true) => CgroupVersion::Hybrid,
     };
-    let groups = mounts.iter().copied().filter(|m| m.kind.starts_with("cgroup")).cloned().collect();
-    let (memory_version, mount) = match (v1_memory, v2) {
-        (Some(mount), _) => (1, mount),
-        (None, Some(mount)) if v2_has_memory => (2, mount),
-        _ => return CgroupFacts { version, mounts: groups, ..CgroupFacts::default() },
+    let v1_has_memory = |m: &Mount| m.kind == "cgroup" && m.options.iter().any(|o| o == "memory");
+    let v2_has_memory = v2_controllers.is_some_and(|text| text.split_whitespace().any(|c| c == "memory"));
+    let memory_version = match () {
+        () if mounts.iter().any(|m| v1_has_memory(m)) => Some(1),
+        () if has_v2 && v2_has_memory => Some(2),
+        () => None,
     };
-    let own = memberships.iter().find(|m| if memory_version == 1 { m.has("memory") } else { m.is_v2() });
-    CgroupFacts {
+    let is_memory = |m: &&Mount| if memory_version == Some(1) { v1_has_memory(m) } else { m.kind == "cgroup2" };
+    let of_memory = || mounts.iter().copied().filter(is_memory);
+    let place = memberships.iter().find(|m| if memory_version == Some(1) { m.has("memory") } else { m.is_v2() });
+    // Rather one that shows our neighbours too; without a name in it, one that was mounted inside our cgroup namespace.
+    let from_outside = of_memory().filter(|m| is_above(Path::new(&m.root))).find_map(|m| {
+        let inside = Path::new(&place?.path).strip_prefix("/").ok()?;
+        let own = find(&m.point)?;
+        let root = own.ancestors().nth(inside.components().count())?;
+        (!is_above(inside) && own.ends_with(inside) && root.starts_with(&m.point)).then(|| (m, Some(root.to_owned())))
+    });
+    let chosen = from_outside.or_else(|| Some((of_memory().min_by_key(|m| is_above(Path::new(&m.root)))?, None)));
+    let (mount, namespace_root) = chosen.filter(|_| memory_version.is_some()).unzip();
+    let mut facts = CgroupFacts {
         version,
-        memory_version: Some(memory_version),
-        memory_path: Some(mount.point.clone()),
-        own_path: own.and_then(|m| directory(mount, &m.path)),
-        mounts: groups,
+        memory_version,
+        memory_path: mount.map(|mount| mount.point.clone()),
+        own_path: None,
+        mounts: mounts.iter().copied().filter(|m| m.kind.starts_with("cgroup")).cloned().collect(),
+        namespace_root: namespace_root.flatten(),
+    };
+    facts.own_path = place.and_then(|place| facts.memory_directory_at(&place.path));
+    facts
+}
+
+/// The directory of a cgroup by its path from the root of our cgroup namespace. `None`: above the mount.
+fn from_above(point: &Path, root: &Path, path: &str) -> Option<PathBuf> {
+    let mut at = root.to_owned();
+    for component in Path::new(path).components() {
+        match component {
+            Component::ParentDir => {
+                at.pop();
+            }
+            Component::Normal(name) => at.push(name),
+            _ => {}
+        }
+        if !at.starts_with(point) {
+            return None;
+        }
     }
+    Some(at)
 }
 
 /// The directory of a cgroup: a container may mount only its own part. `None`: it is not below this mount, or below one made
@@ -177,7 +219,7 @@ fn directory(mount: &Mount, path: &str) -> Option<PathBuf> {
 
 /// Leads out of our cgroup namespace.
 fn is_above(path: &Path) -> bool {
-    path.components().any(|c| c == std::path::Component::ParentDir)
+    path.components().any(|c| c == Component::ParentDir)
 }
 
 #[cfg(test)]
@@ -207,7 +249,7 @@ mod tests {
             ("", None, "none", None, None, None),
         ];
         for (text, controllers, version, memory, path, own) in cases {
-            let facts = cgroup_facts(&parse_mountinfo(text), &members, controllers);
+            let facts = cgroup_facts(&parse_mountinfo(text), &members, controllers, &|_| None);
             assert_eq!(facts.version.as_str(), version);
             assert_eq!(facts.memory_version, memory);
             assert_eq!(facts.memory_path.as_deref(), path.map(Path::new));
@@ -219,7 +261,7 @@ mod tests {
     fn a_container_sees_its_own_part() {
         let mount = "9 1 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         let members = parse_memberships("4:memory:/docker/abc/inner\n");
-        let facts = cgroup_facts(&parse_mountinfo(mount), &members, None);
+        let facts = cgroup_facts(&parse_mountinfo(mount), &members, None, &|_| None);
         assert_eq!(facts.own_path.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/inner")));
     }
 
@@ -227,18 +269,18 @@ mod tests {
     fn a_mount_from_outside_the_namespace_names_only_what_is_outside() {
         let outer = "9 1 0:32 /../.. /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
         let members = |path: &str| parse_memberships(&format!("4:memory:{path}\n"));
-        let facts = cgroup_facts(&parse_mountinfo(outer), &members("/"), None);
+        let facts = cgroup_facts(&parse_mountinfo(outer), &members("/"), None, &|_| None);
         let at = |path: &str| facts.memory_directory(&members(path)).map(|at| at.display().to_string());
         assert_eq!(facts.own_path, None, "it is two levels down, who knows where");
         assert_eq!((at("/a"), at("/.."), at("/../../../x")), (None, None, None));
         assert_eq!(at("/../..").as_deref(), Some("/sys/fs/cgroup/memory"));
         assert_eq!(at("/../../a/b").as_deref(), Some("/sys/fs/cgroup/memory/a/b"));
         let both = format!("{outer}10 1 0:32 / /mnt rw - cgroup none rw,memory\n");
-        let facts = cgroup_facts(&parse_mountinfo(&both), &members("/"), None);
+        let facts = cgroup_facts(&parse_mountinfo(&both), &members("/"), None, &|_| None);
         assert_eq!(facts.own_path.as_deref(), Some(Path::new("/mnt")));
         assert_eq!(facts.memory_directory(&members("/..")), None);
         let over = format!("{outer}10 9 0:32 / /sys/fs/cgroup/memory rw - cgroup none rw,memory\n");
-        let facts = cgroup_facts(&parse_mountinfo(&over), &members("/a"), None);
+        let facts = cgroup_facts(&parse_mountinfo(&over), &members("/a"), None, &|_| None);
         assert_eq!(
             facts.own_path.as_deref(),
             Some(Path::new("/sys/fs/cgroup/memory/a")),
@@ -247,8 +289,31 @@ mod tests {
     }
 
     #[test]
+    fn from_outside_the_namespace_neighbours_are_seen_once_our_own_place_is_found() {
+        let outer = "9 1 0:32 /../../.. /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+        let of = |inside: &str, own: &'static str| {
+            let members = parse_memberships(&format!("0::{inside}\n"));
+            cgroup_facts(&parse_mountinfo(outer), &members, Some("memory"), &move |_| Some(own.into()))
+        };
+        let facts = of("/init", "/sys/fs/cgroup/kube/pod/me/init");
+        let at = |path: &str| facts.memory_directory_at(path).map(|at| at.display().to_string());
+        assert_eq!(facts.own_path.as_deref(), Some(Path::new("/sys/fs/cgroup/kube/pod/me/init")));
+        assert_eq!(at("/").as_deref(), Some("/sys/fs/cgroup/kube/pod/me"));
+        assert_eq!(at("/../app/x").as_deref(), Some("/sys/fs/cgroup/kube/pod/app/x"));
+        assert_eq!(at("/../../..").as_deref(), Some("/sys/fs/cgroup"));
+        assert_eq!((at("/../../../.."), at("/../../../../fs/cgroup/kube")), (None, None));
+        let inside = facts.inside(Path::new("/sys/fs/cgroup/kube/pod/app")).unwrap();
+        assert_eq!(inside, ("/kube/pod/app".to_owned(), Vec::new()), "as the host calls it");
+        assert_eq!(of("/other", "/sys/fs/cgroup/kube/pod/me").own_path, None, "that is not where it says it is");
+        let both = format!("{outer}10 1 0:32 / /mnt rw - cgroup2 none rw\n");
+        let members = parse_memberships("0::/\n");
+        let facts = cgroup_facts(&parse_mountinfo(&both), &members, Some("memory"), &|at| Some(at.join("kube/pod/me")));
+        assert_eq!(facts.memory_path.as_deref(), Some(Path::new("/sys/fs/cgroup")), "the one that shows more");
+    }
+
+    #[test]
     fn the_root_cgroup_is_the_mount_itself() {
-        let facts = cgroup_facts(&parse_mountinfo(UNIFIED), &parse_memberships("0::/\n"), Some("memory"));
+        let facts = cgroup_facts(&parse_mountinfo(UNIFIED), &parse_memberships("0::/\n"), Some("memory"), &|_| None);
         assert_eq!(facts.own_path.map(|p| p.display().to_string()).as_deref(), Some("/sys/fs/cgroup"));
     }
 

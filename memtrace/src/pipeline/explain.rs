@@ -5,7 +5,6 @@ use crate::enrich::waterfall::Look;
 use crate::error::Error;
 use crate::goruntime::Finder;
 use crate::host::facts::read_cgroup;
-use crate::procfs::cgroup::read_memberships;
 use crate::procfs::process;
 use crate::procfs::{ProcError, clock};
 use crate::sink::{Explanation, json, text};
@@ -29,7 +28,7 @@ pub fn explain(view: Explain, style: text::Style, out: &mut dyn Write) -> Result
 
 fn look(pid: u32) -> Result<Explanation, ProcError> {
     // First: a process that has ended belongs to the root cgroup, and the look says whether it has.
-    let cgroup = account(pid);
+    let cgroup = Account::of_member(pid, &read_cgroup());
     let Look { waterfall, sample, allocator, go, not_read, exe, status_rss_bytes, smaps_rss_bytes, counts_zero_pages } =
         Look::take(pid, &mut Finder::default())?;
     Ok(Explanation {
@@ -47,11 +46,4 @@ fn look(pid: u32) -> Result<Explanation, ProcError> {
         cgroup,
         counts_zero_pages,
     })
-}
-
-/// Of the cgroup the process is in; `None`: no memory controller, or not to be seen from here.
-fn account(pid: u32) -> Option<Account> {
-    let facts = read_cgroup();
-    let directory = facts.memory_directory(&read_memberships(pid).ok()?)?;
-    Account::at(&directory, &facts)
 }

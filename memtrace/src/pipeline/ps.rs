@@ -81,15 +81,15 @@ fn released_resident(pid: u32, runtime: &Runtime) -> Option<u64> {
 
 /// What is known of any process.
 fn common(pid: u32, cgroups: &CgroupFacts) -> GoRow {
-    let directory = read_memberships(pid).ok().and_then(|members| cgroups.memory_directory(&members));
-    let account = directory.as_ref().and_then(|at| Account::at(at, cgroups));
+    let directory = || cgroups.memory_directory(&read_memberships(pid).ok()?);
+    let account = Account::of_member(pid, cgroups);
     GoRow {
         pid,
         comm: process::comm(pid).ok(),
         exe: process::exe(pid).ok().map(|exe| exe.display().to_string()),
         rss_bytes: Status::read(pid).ok().and_then(|status| status.rss_bytes()),
-        limit_bytes: account.and_then(|account| account.effective_limit_bytes),
-        cgroup_path: directory.map(|at| at.display().to_string()),
+        limit_bytes: account.as_ref().and_then(|account| account.effective_limit_bytes),
+        cgroup_path: account.map(|account| account.path).or_else(directory).map(|at| at.display().to_string()),
         ..GoRow::default()
     }
 }

@@ -276,6 +276,8 @@ fn an_agent_beside_one_pod_has_the_rights_of_the_daemon_set() {
     let agent = &pod["spec"]["containers"][1];
     let capabilities = json!({"drop": ["ALL"], "add": ["BPF", "DAC_READ_SEARCH", "PERFMON", "SYS_PTRACE"]});
     assert_eq!(agent["securityContext"]["capabilities"], capabilities);
+    let cgroup = json!({"name": "cgroup", "mountPath": "/sys/fs/cgroup", "readOnly": true});
+    assert!(agent["volumeMounts"].as_array().expect("mounts").contains(&cgroup), "accounts of its neighbours");
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("agent.toml");
     std::fs::write(&file, settings["data"]["agent.toml"].as_str().expect("text")).expect("a file");
