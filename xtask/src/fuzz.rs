@@ -62,10 +62,12 @@ const SUITE_SECONDS: u32 = 60;
 const SUITE_JOBS: usize = 3;
 
 /// The suite: every target for its time.
-pub(crate) fn suite() -> Result<Count> {
+pub(crate) fn suite() -> Result<(Count, Vec<String>)> {
     let outcomes = run_all(SUITE_SECONDS, None, Some(SUITE_JOBS))?;
-    let failed = outcomes.iter().filter(|outcome| !outcome.is_sound).count() as u64;
-    Ok(Count { passed: outcomes.len() as u64 - failed, failed })
+    let failures: Vec<String> =
+        outcomes.iter().filter(|outcome| !outcome.is_sound).map(|outcome| outcome.target.clone()).collect();
+    let failed = failures.len() as u64;
+    Ok((Count { passed: outcomes.len() as u64 - failed, failed }, failures))
 }
 
 /// What became of every target, or of only one, after so long.

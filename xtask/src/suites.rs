@@ -20,8 +20,8 @@ enum Work {
     Programs(fn() -> Result<()>),
     /// `cargo test` commands, counted by test.
     Tests(fn() -> Vec<Command>),
-    /// Counts itself.
-    Counted(fn() -> Result<Count>),
+    /// Counts itself, and names what failed.
+    Counted(fn() -> Result<(Count, Vec<String>)>),
 }
 
 /// Who runs a suite.
@@ -98,11 +98,14 @@ struct Row {
     count: Count,
     took: Duration,
     remark: String,
+    /// What failed, by name.
+    failures: Vec<String>,
 }
 
 impl Row {
     fn panicked(suite: &Suite) -> Self {
-        Row { name: suite.name, count: one(false), took: Duration::ZERO, remark: "xtask panicked".to_owned() }
+        let remark = "xtask panicked".to_owned();
+        Row { name: suite.name, count: one(false), took: Duration::ZERO, remark, failures: Vec::new() }
     }
 }
 
@@ -130,8 +133,11 @@ pub(crate) fn main(whole: bool, only: &[String]) -> Result<ExitCode> {
     println!("\n{:<12} {:>7} {:>7} {:>14}  remark", "suite", "passed", "failed", "time");
     for row in &rows {
         total.add(row.count);
-        let Row { name, count, took, remark } = row;
+        let Row { name, count, took, remark, .. } = row;
         println!("{name:<12} {:>7} {:>7} {:>14}  {remark}", count.passed, count.failed, human(*took));
+    }
+    for row in &rows {
+        row.failures.iter().for_each(|failure| println!("failed: {} {failure}", row.name));
     }
     println!("logs: {}", paths::logs().display());
     println!("{} passed, {} failed", total.passed, total.failed);
@@ -141,15 +147,16 @@ pub(crate) fn main(whole: bool, only: &[String]) -> Result<ExitCode> {
 fn row(suite: &Suite) -> Row {
     println!("\n== {} ==", suite.name);
     let started = Instant::now();
+    let mut failures = Vec::new();
     let (count, remark) = if suite.runs == Runs::AsRoot && !paths::is_root() {
         (one(false), "needs root (without it: cargo xtask ci --quick)".to_owned())
     } else {
-        run(suite).unwrap_or_else(|error| (one(false), format!("{error:#}")))
+        run(suite, &mut failures).unwrap_or_else(|error| (one(false), format!("{error:#}")))
     };
-    Row { name: suite.name, count, took: started.elapsed(), remark }
+    Row { name: suite.name, count, took: started.elapsed(), remark, failures }
 }
 
-fn run(suite: &Suite) -> Result<(Count, String)> {
+fn run(suite: &Suite, failures: &mut Vec<String>) -> Result<(Count, String)> {
     let mut log = File::create(proc::log_path(suite.name)?).context("cannot write the log")?;
     match &suite.work {
         Work::Check(commands) => {
@@ -168,13 +175,18 @@ fn run(suite: &Suite) -> Result<(Count, String)> {
             make()?;
             Ok((one(true), String::new()))
         }
-        Work::Counted(count) => Ok((count()?, String::new())),
+        Work::Counted(count) => {
+            let (count, failed) = count()?;
+            failures.extend(failed);
+            Ok((count, String::new()))
+        }
         Work::Tests(commands) => {
             let (mut count, mut remarks) = (Count::default(), Vec::new());
             for mut command in commands() {
                 let mut tally = Tally::default();
                 let succeeded = proc::stream(&mut command, &mut log, |line| tally.line(line))?.success();
                 count.add(judge(&tally, succeeded, &mut remarks));
+                failures.append(&mut tally.failures);
             }
             if count == Count::default() {
                 remarks.push("no test was executed".to_owned());

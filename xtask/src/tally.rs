@@ -27,6 +27,8 @@ pub(crate) struct Binary {
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) binaries: Vec<Binary>,
+    /// Their tests that failed.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Tally {
@@ -43,6 +45,9 @@ impl Tally {
         } else if let Some(documented) = line.strip_prefix("Doc-tests ") {
             let name = format!("{documented} (doc)");
             self.binaries.push(Binary { name, count: Count::default(), must_run: false });
+        } else if let Some(test) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            let binary = self.binaries.last().map_or("tests", |binary| &binary.name);
+            self.failures.push(format!("{binary} {test}"));
         } else if let Some(result) = line.strip_prefix("test result: ") {
             let count = Count { passed: number_before(result, " passed"), failed: number_before(result, " failed") };
             match self.binaries.last_mut() {
@@ -90,6 +95,7 @@ mod tests {
             "     Running unittests src/lib.rs (/t/debug/deps/memtrace-0a1b)\nrunning 0 tests\n\
              test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
              \x20    Running kernel/main.rs (/t/release/deps/kernel-9f)\n\
+             test busy::one ... ok\ntest busy::other ... FAILED\n\
              test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9.1s\n\
              \x20  Doc-tests memtrace\n\
              test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s",
@@ -97,6 +103,7 @@ mod tests {
         assert_eq!(tally.total(), Count { passed: 14, failed: 3 });
         let names: Vec<_> = tally.binaries.iter().map(|binary| binary.name.as_str()).collect();
         assert_eq!(names, ["memtrace", "kernel", "memtrace (doc)"]);
+        assert_eq!(tally.failures, ["kernel busy::other"]);
         assert_eq!(tally.idle().count(), 0);
     }
 

@@ -66,12 +66,15 @@ pub(crate) fn provide_for(arch: Arch) -> Result<()> {
 const SUITE: [(Arch, &[&str]); 2] = [(Arch::X86_64, &[]), (Arch::Aarch64, &["6.12"])];
 
 /// The suite, all its machines in one queue. docs/kernels.md must be of these tests.
-pub(crate) fn suite() -> Result<Count> {
+pub(crate) fn suite() -> Result<(Count, Vec<String>)> {
     let racks = SUITE.iter().map(|suite| Rack::build(&suite_arguments(suite))).collect::<Result<Vec<_>>>()?;
     racks.iter().try_for_each(|rack| docs::check(rack.arch, &rack.tests))?;
-    let mut total = Count::default();
-    boot_all(racks)?.iter().for_each(|ran| total.add(ran.count()));
-    Ok(total)
+    let (mut total, mut failures) = (Count::default(), Vec::new());
+    for ran in boot_all(racks)? {
+        total.add(ran.count());
+        failures.extend(ran.reports.iter().flat_map(|report| report.failures(&ran.tests)));
+    }
+    Ok((total, failures))
 }
 
 /// What is emulated, kernels, and what their guests run.

@@ -67,6 +67,18 @@ impl Report {
         Count { passed: passed as u64, failed: failed as u64 }
     }
 
+    /// What did not pass, and why; a line each.
+    pub(super) fn failures(&self, tests: &[String]) -> Vec<String> {
+        let Self { name, trouble, verdicts, .. } = self;
+        let trouble = trouble.iter().map(|trouble| format!("{name}: {trouble} (log: target/xtask/{name}.log)"));
+        let failed = tests.iter().filter_map(|test| match verdicts.get(test) {
+            Some(Ok(())) => None,
+            Some(Err(why)) => Some(format!("{name} {test}: {why}")),
+            None => self.trouble.is_none().then(|| format!("{name} {test}: said nothing")),
+        });
+        trouble.chain(failed).collect()
+    }
+
     /// The last part of its name.
     fn series(&self) -> &str {
         self.name.rsplit('-').next().unwrap_or_default()
@@ -105,15 +117,8 @@ pub(super) fn table(tests: &[String], reports: &[Report]) -> String {
         let _ = write!(text, "  {:<8}", human(report.took));
     }
     text.push_str("\n\n");
-    for report in reports {
-        if let Some(trouble) = &report.trouble {
-            let _ = writeln!(text, "{}: {trouble} (log: target/xtask/{0}.log)", report.name);
-        }
-        for (test, why) in &report.verdicts {
-            if let Err(why) = why {
-                let _ = writeln!(text, "{} {test}: {why}", report.name);
-            }
-        }
+    for line in reports.iter().flat_map(|report| report.failures(tests)) {
+        let _ = writeln!(text, "{line}");
     }
     text
 }
