@@ -2,10 +2,13 @@
 //! itself, number for number. `cargo xtask matrix` builds them.
 use memtrace::goruntime::Runtime;
 use memtrace::goruntime::mcache::PCache;
+use memtrace::goruntime::memory::{Piece, ReadMemory};
 use memtrace_tests::matrix::{RELEASES, built, differences_at_each_step, host, run, start};
 use memtrace_tests::{Child, Memtrace, wait_until, without_sections};
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
 use std::process::Command;
 
 fn check(variant: &str, command: impl Fn(&str) -> Command) {
@@ -97,6 +100,48 @@ fn what_ps_have_not_flushed_is_what_the_corrected_heap_has_more() {
         assert_eq!(caches.len() as u64, sample.procs, "{release}");
         // A slot for at least the next object of a class in use.
         assert!(sum(|cache| cache.spans) > 10 && sum(|cache| cache.free_bytes) > 0, "{release}: {caches:#?}");
+        program.close_stdin();
+        program.end();
+    }
+}
+
+/// Counts how often the target is read.
+struct Counting<M>(M, Cell<u32>);
+
+impl<M: ReadMemory> ReadMemory for Counting<M> {
+    fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
+        self.1.set(self.1.get() + 1);
+        self.0.read_pieces(pieces)
+    }
+
+    fn is_touched(&self, address: u64) -> io::Result<bool> {
+        self.0.is_touched(address)
+    }
+}
+
+#[test]
+fn of_a_program_at_rest_one_read_says_all_from_the_third_sample_on() {
+    for release in RELEASES {
+        let mut program = start(&mut Command::new(built(release, "stripped")));
+        run(&mut program, "gogc -1");
+        let runtime = Runtime::attach(program.pid()).expect("a runtime");
+        let Runtime { version, layout, globals, read_by, wait_reasons, memory } = runtime;
+        let memory = Counting(memory, Cell::new(0));
+        let runtime = Runtime { version, layout, globals, read_by, wait_reasons, memory };
+        let mut sampler = runtime.sampler().expect("a sampler");
+        let mut reads = || {
+            let before = runtime.memory.1.get();
+            let sample = sampler.sample(&runtime).ok()?;
+            Some((runtime.memory.1.get() - before, sample))
+        };
+        let (_, at_rest) = wait_until("one read", || reads().filter(|(count, _)| *count == 1));
+        assert_eq!(reads(), Some((1, at_rest.clone())), "{release}");
+        // What it holds by then is elsewhere.
+        run(&mut program, "grow 3");
+        let (count, grown) = reads().expect("a sample");
+        assert_eq!(count, 4, "{release}: asked in vain, and then step by step");
+        assert_ne!(grown, at_rest, "{release}");
+        wait_until("one read again", || reads().filter(|(count, sample)| *count == 1 && *sample == grown));
         program.close_stdin();
         program.end();
     }

@@ -3,8 +3,9 @@ use super::bytes::Bytes;
 use super::mcache::{SPAN_CLASSES, having};
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::{implausible, pointers, words};
+use super::sample::implausible;
 use super::spans::GO_PAGE_BYTES;
+use super::statics::{pointers, words};
 
 /// A set of counters torn by the running target is read again, so many times at most.
 const ATTEMPTS: usize = 3;

@@ -1,5 +1,6 @@
 //! The part of a sample that those who show much of it to others keep: a thirtieth of all of it.
 use super::Sample;
+use crate::event::GoHeap;
 
 macro_rules! figures {
     ($($(#[$about:meta])* $field:ident: $from:expr,)*) => {
@@ -24,6 +25,16 @@ macro_rules! figures {
             }
         }
     };
+}
+
+impl GoFigures {
+    pub fn heap(&self) -> GoHeap {
+        GoHeap {
+            inuse_bytes: self.heap_inuse_bytes,
+            idle_bytes: self.heap_idle_bytes,
+            released_bytes: self.heap_released_bytes,
+        }
+    }
 }
 
 figures! {

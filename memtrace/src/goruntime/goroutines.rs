@@ -6,7 +6,8 @@ use memtrace_common::records::GoroutineItem;
 use super::bytes::Bytes;
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::{gather, implausible, words};
+use super::sample::implausible;
+use super::statics::{gather, words};
 
 /// Goroutines looked at; of more, every second is, or every third, and so on.
 pub const GOROUTINES_MAX: u64 = 1 << 18;

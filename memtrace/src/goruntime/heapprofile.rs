@@ -5,7 +5,8 @@ use super::bytes::Bytes;
 use super::layout::Layout;
 use super::memory::{Piece, ReadMemory};
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::{implausible, words};
+use super::sample::implausible;
+use super::statics::words;
 
 /// Return addresses kept over all stacks (32 MiB), and stacks; the runtime's own table has no such limit.
 const ADDRESSES_MAX: usize = 1 << 22;

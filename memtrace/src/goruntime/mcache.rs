@@ -3,10 +3,10 @@
 use super::bytes::Bytes;
 use super::layout::Layout;
 use super::memory::ReadMemory;
-use super::memstats::CLASSES;
+use super::memstats::{CLASSES, Unflushed};
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::{gather, pointers, words};
 use super::spans::GO_PAGE_BYTES;
+use super::statics::{gather, pointers, words};
 
 /// GOMAXPROCS is at most so large (Go runtime2.go allows any; hosts have no more CPUs).
 pub(super) const PS_MAX: u64 = 1 << 14;
@@ -48,11 +48,21 @@ pub(super) struct PageCache {
 
 /// The spans in the caches of some Ps.
 pub(super) struct Held {
+    pub(super) places: HeldAt,
     tiny_allocs: Vec<u64>,
-    /// Index of the cache, span class.
-    places: Vec<(usize, usize)>,
     /// The spans, one after the other.
     bytes: Vec<u8>,
+}
+
+/// Where they are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct HeldAt {
+    /// Addresses of the mcaches; 0: a P that has none, since GOMAXPROCS was lowered.
+    pub(super) caches: Vec<u64>,
+    /// Index of the cache, span class.
+    classes: Vec<(u32, u16)>,
+    /// The span itself.
+    pub(super) spans: Vec<u64>,
 }
 
 pub(super) struct HeldSpan {
@@ -67,19 +77,29 @@ pub(super) struct HeldSpan {
 }
 
 impl Held {
-    pub(super) fn tiny_allocs(&self) -> u64 {
-        self.tiny_allocs.iter().fold(0, |sum, count| sum.wrapping_add(*count))
+    /// What ReadMemStats would flush first.
+    pub(super) fn unflushed(&self, layout: &Layout) -> Result<Unflushed, RuntimeError> {
+        let tiny_allocs = self.tiny_allocs.iter().fold(0u64, |sum, count| sum.wrapping_add(*count));
+        let mut unflushed = Unflushed { tiny_allocs, ..Unflushed::default() };
+        for span in self.spans(layout) {
+            let span = span?;
+            if let Some(objects) = unflushed.objects.get_mut(span.class) {
+                *objects += i64::from(span.unflushed);
+            }
+        }
+        Ok(unflushed)
     }
 
     pub(super) fn spans(&self, layout: &Layout) -> impl Iterator<Item = Result<HeldSpan, RuntimeError>> {
         let mspan = layout.mspan;
-        self.places.iter().zip(self.bytes.chunks_exact(mspan.bytes.max(1) as usize)).map(move |(place, bytes)| {
+        let classes = self.places.classes.iter();
+        classes.zip(self.bytes.chunks_exact(mspan.bytes.max(1) as usize)).map(move |(place, bytes)| {
             let span = Bytes(bytes);
             let (all, before) = (span.u16(mspan.alloc_count)?, span.u16(mspan.alloc_count_before_cache)?);
             let elems = if mspan.nelems_bytes == 8 { span.u64(mspan.nelems)? } else { span.u16(mspan.nelems)?.into() };
             Ok(HeldSpan {
-                cache: place.0,
-                class: place.1 / 2,
+                cache: place.0 as usize,
+                class: usize::from(place.1) / 2,
                 // A span that was exchanged under the reader may have less than before.
                 unflushed: all.saturating_sub(before),
                 free: elems.saturating_sub(all.into()),
@@ -109,10 +129,11 @@ impl<M: ReadMemory> Runtime<M> {
                 ..PCache::default()
             });
         }
-        let held = self.held(&addresses)?;
+        let held = self.held(addresses)?;
+        let addresses = &held.places.caches;
         let mcache_bytes = layout.mcache.bytes as usize;
-        let mcaches = self.of_each(&having(&addresses), 0, mcache_bytes)?;
-        let all = caches.iter_mut().zip(&addresses).zip(&held.tiny_allocs).filter(|((_, address), _)| **address != 0);
+        let mcaches = self.of_each(&having(addresses), 0, mcache_bytes)?;
+        let all = caches.iter_mut().zip(addresses).zip(&held.tiny_allocs).filter(|((_, address), _)| **address != 0);
         for (((cache, _), tiny_allocs), bytes) in all.zip(mcaches.chunks_exact(mcache_bytes.max(1))) {
             let bytes = Bytes(bytes);
             cache.tiny_allocs = *tiny_allocs;
@@ -164,29 +185,58 @@ impl<M: ReadMemory> Runtime<M> {
     }
 
     /// The spans that those caches hold.
-    pub(super) fn held(&self, caches: &[u64]) -> Result<Held, RuntimeError> {
+    pub(super) fn held(&self, caches: Vec<u64>) -> Result<Held, RuntimeError> {
         let layout = &*self.layout;
-        let (tiny_at, spans_at) = (layout.mcache.tiny_allocs, layout.mcache.alloc);
-        let window = spans_at.saturating_sub(tiny_at) as usize + 8 * SPAN_CLASSES;
-        let windows = self.of_each(&having(caches), tiny_at, window)?;
-        let mut windows = windows.chunks_exact(window.max(1));
-        let (mut tiny_allocs, mut spans) = (Vec::with_capacity(caches.len()), Vec::new());
-        for (index, address) in caches.iter().enumerate() {
-            let Some(cache) = (if *address == 0 { None } else { windows.next() }) else {
-                tiny_allocs.push(0);
-                continue;
-            };
-            tiny_allocs.push(Bytes(cache).u64(0)?);
-            let held = words(cache.get(window - 8 * SPAN_CLASSES..).unwrap_or_default());
-            spans.extend(held.enumerate().filter(|(_, span)| *span != 0).map(|(class, span)| ((index, class), span)));
-        }
-        // The one span that stands for none is in most places.
-        let empty = most_frequent(spans.iter().map(|(_, span)| *span).collect());
-        spans.retain(|(_, span)| Some(*span) != empty);
-        let (places, addresses): (Vec<_>, Vec<u64>) = spans.into_iter().unzip();
-        let bytes = gather(&self.memory, &addresses, layout.mspan.bytes as usize)?;
-        Ok(Held { tiny_allocs, places, bytes })
+        let (offset, bytes) = window(layout);
+        let windows = self.of_each(&having(&caches), offset, bytes)?;
+        let (places, tiny_allocs) = held_at(layout, caches, &windows)?;
+        let bytes = gather(&self.memory, &places.spans, layout.mspan.bytes as usize)?;
+        Ok(Held { places, tiny_allocs, bytes })
     }
+}
+
+/// What is read of an mcache, offset and bytes: from the tiny allocations to the last span.
+pub(super) fn window(layout: &Layout) -> (u32, usize) {
+    let (tiny_at, spans_at) = (layout.mcache.tiny_allocs, layout.mcache.alloc);
+    (tiny_at, spans_at.saturating_sub(tiny_at) as usize + 8 * SPAN_CLASSES)
+}
+
+impl Held {
+    /// Of the windows of these mcaches and the spans, if they are still at `places`.
+    pub(super) fn still(
+        layout: &Layout,
+        places: &HeldAt,
+        caches: Vec<u64>,
+        windows: &[u8],
+        spans: Vec<u8>,
+    ) -> Result<Option<Held>, RuntimeError> {
+        if caches != places.caches {
+            return Ok(None);
+        }
+        let (now, tiny_allocs) = held_at(layout, caches, windows)?;
+        Ok((now == *places).then_some(Held { places: now, tiny_allocs, bytes: spans }))
+    }
+}
+
+/// By the windows of those that are one; with the tiny allocations of each.
+fn held_at(layout: &Layout, caches: Vec<u64>, windows: &[u8]) -> Result<(HeldAt, Vec<u64>), RuntimeError> {
+    let (_, window) = window(layout);
+    let mut windows = windows.chunks_exact(window.max(1));
+    let (mut tiny_allocs, mut spans) = (Vec::with_capacity(caches.len()), Vec::new());
+    for (index, address) in (0..).zip(&caches) {
+        let Some(cache) = (if *address == 0 { None } else { windows.next() }) else {
+            tiny_allocs.push(0);
+            continue;
+        };
+        tiny_allocs.push(Bytes(cache).u64(0)?);
+        let held = words(cache.get(window - 8 * SPAN_CLASSES..).unwrap_or_default());
+        spans.extend((0..).zip(held).filter(|(_, span)| *span != 0).map(|(class, span)| ((index, class), span)));
+    }
+    // The one span that stands for none is in most places.
+    let empty = most_frequent(spans.iter().map(|(_, span)| *span).collect());
+    spans.retain(|(_, span)| Some(*span) != empty);
+    let (classes, spans) = spans.into_iter().unzip();
+    Ok((HeldAt { caches, classes, spans }, tiny_allocs))
 }
 
 /// Without those that are none.

@@ -6,7 +6,7 @@ use super::bytes::Bytes;
 use super::memory::ReadMemory;
 use super::pages::L2_ENTRIES;
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::words;
+use super::statics::words;
 
 /// `persistentChunkSize` (Go malloc.go).
 const PERSISTENT_BYTES: u64 = 256 << 10;

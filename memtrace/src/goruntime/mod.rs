@@ -27,6 +27,7 @@ pub mod mheap;
 mod moduledata;
 pub mod pages;
 mod pclntab;
+mod recall;
 mod relocations;
 mod runtime;
 pub mod sample;

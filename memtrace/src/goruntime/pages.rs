@@ -4,8 +4,9 @@ use std::ops::Range;
 use super::bytes::Bytes;
 use super::memory::ReadMemory;
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::{implausible, words};
+use super::sample::implausible;
 use super::spans::GO_PAGE_BYTES;
+use super::statics::words;
 
 /// `pallocChunkPages` (Go mpagealloc.go).
 const CHUNK_PAGES: u64 = 512;

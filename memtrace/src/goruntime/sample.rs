@@ -1,10 +1,11 @@
 //! One look at the statistics of a live runtime: exact for a process at rest, otherwise with a known skew.
-use super::mcache::PS_MAX;
+use super::mcache::{Held, PS_MAX};
 use super::memory::{Piece, ReadMemory};
 use super::memstats::{Counters, MemStats, Moving, Unflushed};
+use super::recall::Recall;
 use super::runtime::{Runtime, RuntimeError};
 use super::spans::GO_PAGE_BYTES;
-use super::statics::{Slot, Statics};
+use super::statics::{Slot, Statics, pointers};
 
 /// A torn set of counters is read again at once, so many times at most; the best is kept.
 const RETRIES: u32 = 3;
@@ -94,6 +95,7 @@ pub struct Sampler {
     /// `runtime.allp` as it was when `ps` was read.
     allp: (u64, u64),
     ps: Vec<u64>,
+    recall: Recall,
     last: Option<(u32, u64)>,
 }
 
@@ -156,7 +158,7 @@ impl<M: ReadMemory> Runtime<M> {
             cache_inuse,
             released,
         };
-        Ok(Sampler { statics, slots, allp: (0, 0), ps: Vec::new(), last: None })
+        Ok(Sampler { statics, slots, allp: (0, 0), ps: Vec::new(), recall: Recall::default(), last: None })
     }
 }
 
@@ -168,6 +170,8 @@ struct Reading {
     span_inuse: u64,
     cache_inuse: u64,
     sample: Rest,
+    /// Of the same instant, where it could be told beforehand where that is.
+    held: Option<Held>,
 }
 
 /// What a reading says beyond the counters.
@@ -179,7 +183,7 @@ struct Rest {
 }
 
 impl Sampler {
-    /// One system call, three more for the spans that Ps hold. Read again at once while the counters disagree, up to 3
+    /// One system call, three more for the spans that Ps hold unless they hold the same as at the looks before. Read again at once while the counters disagree, up to 3
     /// times; the reading that disagrees least counts, unless it is off by more than 1 % of HeapSys.
     pub fn sample<M: ReadMemory>(&mut self, runtime: &Runtime<M>) -> Result<Sample, RuntimeError> {
         let mut best: Option<Reading> = None;
@@ -194,8 +198,16 @@ impl Sampler {
             }
             retries += 1;
         }
-        let Some(best) = best else { return Err(implausible("no reading")) };
-        let unflushed = self.unflushed(runtime)?;
+        let Some(mut best) = best else { return Err(implausible("no reading")) };
+        let unflushed = match best.held.take() {
+            Some(held) => held.unflushed(&runtime.layout)?,
+            None => {
+                let held = runtime.held(runtime.caches(&self.ps)?)?;
+                let unflushed = held.unflushed(&runtime.layout)?;
+                self.recall.learn(held.places);
+                unflushed
+            }
+        };
         Ok(Sample { retries, ..self.judge(runtime, best, Some(unflushed))? })
     }
 
@@ -279,10 +291,20 @@ impl Sampler {
             let counts = self.ps.iter().zip(gfree.chunks_exact_mut(4));
             let mut pieces: Vec<Piece<'_>> =
                 counts.map(|(p, buffer)| Piece { address: p.saturating_add(gfree_at), buffer }).collect();
-            self.statics.read(&runtime.memory, &mut pieces)?;
+            let mut asked = self.recall.ask(&runtime.layout, self.ps.len());
+            if let Some(asked) = &mut asked {
+                pieces.extend(self.recall.pieces(&runtime.layout, &self.ps, asked));
+            }
+            let read = self.statics.read(&runtime.memory, &mut pieces);
+            if read.is_err() && asked.is_some() {
+                self.recall.forget();
+                continue;
+            }
+            read?;
             let allp = self.allp()?;
             if allp == self.allp {
-                return self.parse(runtime, &gfree);
+                let held = asked.map(|asked| self.recall.held(&runtime.layout, asked)).transpose()?.flatten();
+                return Ok(Reading { held, ..self.parse(runtime, &gfree)? });
             }
             // First sample, or GOMAXPROCS has changed.
             self.ps = pointers(&runtime.memory, allp, PS_MAX)?;
@@ -340,20 +362,8 @@ impl Sampler {
                 num_goroutine,
                 threads: get(slots.mnext).u64(0)?.saturating_sub(get(slots.nmfreed).u64(0)?),
             },
+            held: None,
         })
-    }
-
-    /// What ReadMemStats would flush first: objects in the spans that Ps hold, by size class.
-    fn unflushed<M: ReadMemory>(&self, runtime: &Runtime<M>) -> Result<Unflushed, RuntimeError> {
-        let held = runtime.held(&runtime.caches(&self.ps)?)?;
-        let mut unflushed = Unflushed { tiny_allocs: held.tiny_allocs(), ..Unflushed::default() };
-        for span in held.spans(&runtime.layout) {
-            let span = span?;
-            if let Some(objects) = unflushed.objects.get_mut(span.class) {
-                *objects += i64::from(span.unflushed);
-            }
-        }
-        Ok(unflushed)
     }
 }
 
@@ -364,33 +374,6 @@ fn permitted_skew(heap_sys: u64) -> u64 {
 /// What is off most, and by how much.
 fn worst(gaps: [(&'static str, i64); 6]) -> (&'static str, u64) {
     gaps.into_iter().map(|(what, gap)| (what, gap.unsigned_abs())).max_by_key(|(_, gap)| *gap).unwrap_or(("", 0))
-}
-
-/// `bytes` from each of the addresses, one after the other.
-pub(super) fn gather(memory: &impl ReadMemory, addresses: &[u64], bytes: usize) -> Result<Vec<u8>, RuntimeError> {
-    let mut buffer = vec![0u8; bytes.saturating_mul(addresses.len())];
-    let parts = addresses.iter().zip(buffer.chunks_exact_mut(bytes.max(1)));
-    let mut pieces: Vec<Piece<'_>> = parts.map(|(address, buffer)| Piece { address: *address, buffer }).collect();
-    memory.read_pieces(&mut pieces)?;
-    Ok(buffer)
-}
-
-pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
-}
-
-/// The words of a slice of pointers (address, length).
-pub(super) fn pointers(
-    memory: &impl ReadMemory,
-    (address, length): (u64, u64),
-    max: u64,
-) -> Result<Vec<u64>, RuntimeError> {
-    if length > max {
-        return Err(implausible(&format!("a list of {length} pointers")));
-    }
-    let mut buffer = vec![0u8; 8 * length as usize];
-    memory.read(address, &mut buffer)?;
-    Ok(words(&buffer).collect())
 }
 
 pub(super) fn implausible(what: &str) -> RuntimeError {

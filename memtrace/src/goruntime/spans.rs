@@ -3,7 +3,8 @@ use super::bytes::Bytes;
 use super::memory::{Piece, ReadMemory};
 use super::memstats::CLASSES;
 use super::runtime::{Runtime, RuntimeError};
-use super::sample::{implausible, words};
+use super::sample::implausible;
+use super::statics::words;
 
 /// `_PageSize` of the Go runtime (sizeclasses.go): spans are whole numbers of it.
 pub const GO_PAGE_BYTES: u64 = 8 << 10;

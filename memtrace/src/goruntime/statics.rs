@@ -2,6 +2,7 @@
 use super::RuntimeError;
 use super::bytes::Bytes;
 use super::memory::{Piece, ReadMemory, SYSTEM_PAGE_BYTES};
+use super::sample::implausible;
 
 /// Of all variables together: more is a damaged layout.
 const BYTES_MAX: usize = 256 << 10;
@@ -82,4 +83,31 @@ impl Statics {
         pieces.extend(more.iter_mut().map(|piece| Piece { address: piece.address, buffer: &mut *piece.buffer }));
         Ok(memory.read_pieces(&mut pieces)?)
     }
+}
+
+/// `bytes` from each of the addresses, one after the other.
+pub(super) fn gather(memory: &impl ReadMemory, addresses: &[u64], bytes: usize) -> Result<Vec<u8>, RuntimeError> {
+    let mut buffer = vec![0u8; bytes.saturating_mul(addresses.len())];
+    let parts = addresses.iter().zip(buffer.chunks_exact_mut(bytes.max(1)));
+    let mut pieces: Vec<Piece<'_>> = parts.map(|(address, buffer)| Piece { address: *address, buffer }).collect();
+    memory.read_pieces(&mut pieces)?;
+    Ok(buffer)
+}
+
+pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
+}
+
+/// The words of a slice of pointers (address, length).
+pub(super) fn pointers(
+    memory: &impl ReadMemory,
+    (address, length): (u64, u64),
+    max: u64,
+) -> Result<Vec<u64>, RuntimeError> {
+    if length > max {
+        return Err(implausible(&format!("a list of {length} pointers")));
+    }
+    let mut buffer = vec![0u8; 8 * length as usize];
+    memory.read(address, &mut buffer)?;
+    Ok(words(&buffer).collect())
 }
