@@ -19,6 +19,7 @@ use crate::goruntime::{Finder, sample_of_words};
 use crate::host::mounts::CgroupFacts;
 use crate::kernel::Kernel;
 use crate::procfs::clock;
+use crate::procfs::kept::Kept;
 use crate::procfs::process::Status;
 use memtrace_common::target::flags;
 use std::collections::{HashMap, HashSet};
@@ -32,6 +33,7 @@ const LOOKS_UNTIL_TICK: u32 = 1 << 8;
 struct Known {
     target: TargetId,
     described: Described,
+    kept: Kept,
     uses_free: bool,
     unseen: Unseen,
     sampled: bool,
@@ -43,10 +45,11 @@ struct Known {
 }
 
 impl Known {
-    fn new(target: TargetId, described: Described) -> Self {
+    fn new(pid: u32, target: TargetId, described: Described) -> Self {
         Self {
             target,
             described,
+            kept: Kept::new(pid),
             uses_free: false,
             unseen: Unseen::default(),
             sampled: false,
@@ -177,7 +180,7 @@ impl Follower {
         self.watch_fatal(pid, described.is_go());
         // A trampoline is nobody: the command is described, and looked at, from its exec on.
         if target_flags & flags::FROM_EXEC != 0 {
-            self.keep(pid, Known::new(target, Described::default()));
+            self.keep(pid, Known::new(pid, target, Described::default()));
             return Ok(());
         }
         self.admit(pid, target, described, tell);
@@ -194,7 +197,7 @@ impl Follower {
         }
         self.closed += u64::from(described.is_closed);
         self.wheres.look(pid, target, &described, tell);
-        self.keep(pid, Known::new(target, described));
+        self.keep(pid, Known::new(pid, target, described));
     }
 
     fn keep(&mut self, pid: u32, known: Known) {
@@ -244,7 +247,7 @@ impl Follower {
                 if self.known.contains_key(&parent_tgid) || self.judged(event, tell)? {
                     let described = Described::named(event);
                     let target = event.meta.target;
-                    self.keep(pid, Known::new(target, described));
+                    self.keep(pid, Known::new(pid, target, described));
                 }
             }
             TaskWhat::Exec { .. } => self.exec(event, tell)?,
@@ -359,20 +362,23 @@ impl Follower {
         let is_for_all = round.as_ref().is_none_or(|round| round.is_for_all);
         let pids: Vec<u32> = self.known.keys().copied().filter(|_| is_for_all).collect();
         for pid in pids {
-            let mut status = None;
+            let mut seen = None;
             if is_due {
                 self.settle(pid, tell)?;
-                let Some(seen) = self.see(pid, now, since_ns, tell)? else { continue };
-                self.sample_one(pid, now, Some(&seen), tell);
-                self.divide_first(pid, tell);
-                status = seen.status;
+                seen = self.see(pid, now, since_ns, tell)?;
+                if seen.is_none() {
+                    continue;
+                }
             }
             let Some(known) = self.known.get(&pid) else { continue };
+            if let (Some(watcher), Some(round)) = (&mut self.watcher, &mut round) {
+                let status = seen.as_ref().and_then(|seen| seen.status.clone());
+                watcher.visit(round, (pid, known.target), status, &mut self.finder);
+            }
             if is_due {
                 self.wheres.look(pid, known.target, &known.described, tell);
-            }
-            if let (Some(watcher), Some(round)) = (&mut self.watcher, &mut round) {
-                watcher.visit(round, (pid, known.target), status, &mut self.finder);
+                self.sample_one(pid, now, seen.as_ref(), tell);
+                self.divide_first(pid, tell);
             }
         }
         if let (Some(watcher), Some(round)) = (&mut self.watcher, round) {

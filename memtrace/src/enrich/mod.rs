@@ -3,6 +3,7 @@ mod closeup;
 mod describe;
 mod follow;
 mod heap;
+mod instant;
 mod lives;
 mod malloc;
 pub mod members;

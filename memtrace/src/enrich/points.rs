@@ -1,91 +1,23 @@
 //! One point of a process's timeline: /proc, its Go runtime, its cgroup and the host, read together.
-use crate::cgroup::tree::Tree;
+use super::instant::Instant;
 use crate::cgroup::workload::Workload;
 use crate::cgroup::{Account, names_of};
 use crate::goruntime::{Finder, GoFigures, Runtime, Sample, Sampler};
 use crate::host::mounts::CgroupFacts;
-use crate::procfs::cgroup::read_memberships;
 use crate::procfs::clock::{ClockOffset, monotonic_ns};
-use crate::procfs::host;
+use crate::procfs::kept::Kept;
 use crate::procfs::process::Status;
-use crate::procfs::psi::Pressure;
 use crate::timeline::{Point, Signal};
-use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A runtime that is not there yet is looked for again at the 1st, 2nd, 4th, … point, so often at most.
 const ATTACHES: u32 = 8;
-
-/// What several processes share at one instant, read once.
-pub(super) struct Instant {
-    t_ns: u64,
-    facts: Arc<CgroupFacts>,
-    wall: ClockOffset,
-    accounts: HashMap<PathBuf, Option<Account>>,
-    /// RSS of who has been looked at.
-    rss: HashMap<u32, Option<u64>>,
-    members: HashMap<PathBuf, Members>,
-    memory: Option<(u64, u64)>,
-    pressure: Option<Pressure>,
-}
-
-impl Instant {
-    pub(super) fn now(t_ns: u64, facts: Arc<CgroupFacts>) -> Self {
-        let wall = ClockOffset::of_wall();
-        Self {
-            t_ns,
-            facts,
-            wall,
-            accounts: HashMap::new(),
-            rss: HashMap::new(),
-            members: HashMap::new(),
-            memory: host::memory_bytes(),
-            pressure: host::pressure(),
-        }
-    }
-
-    /// What counts is the cgroup whose limit is met first: its own, or one above.
-    fn limiting(&mut self, own: PathBuf) -> PathBuf {
-        let limit_path = self.account(&own).and_then(|account| account.limit_path.clone());
-        limit_path.unwrap_or(own)
-    }
-
-    fn account(&mut self, directory: &Path) -> Option<&Account> {
-        let account = self.accounts.entry(directory.to_path_buf());
-        account.or_insert_with(|| Account::at(directory, &self.facts)).as_ref()
-    }
-
-    /// What a point says of the other members of its cgroup, once all that are watched have been looked at.
-    pub(super) fn others(&mut self, pid: u32, directory: &Path, point: &mut Point) {
-        let Self { members, rss, .. } = self;
-        let all = members.entry(directory.to_path_buf()).or_insert_with(|| Members::read(directory, rss));
-        let own = all.pids.get(&pid).and_then(|_| rss.get(&pid).copied().flatten());
-        point.set(Signal::OthersRss, all.rss_bytes.saturating_sub(own.unwrap_or(0)));
-        point.set(Signal::CgroupProcesses, all.pids.len() as u64);
-    }
-}
-
-/// Who is in a cgroup and those below it, and what they have together.
-struct Members {
-    pids: BTreeSet<u32>,
-    rss_bytes: u64,
-}
-
-impl Members {
-    /// `known`: RSS that has been read; the others' is added.
-    fn read(directory: &Path, known: &mut HashMap<u32, Option<u64>>) -> Members {
-        let pids = Tree::read(directory).pids();
-        let rss = |pid| *known.entry(pid).or_insert_with(|| Status::read(pid).ok()?.rss_bytes());
-        let rss_bytes = pids.iter().copied().filter_map(rss).sum();
-        Members { pids, rss_bytes }
-    }
-}
 
 /// Reads one process again and again.
 #[derive(Debug)]
 pub(super) struct PointReader {
     pid: u32,
+    kept: Kept,
     go: Option<(Runtime, Sampler)>,
     /// Of the newest point.
     figures: Option<Box<GoFigures>>,
@@ -100,6 +32,7 @@ impl PointReader {
     pub(super) fn new(pid: u32) -> Self {
         Self {
             pid,
+            kept: Kept::new(pid),
             go: None,
             figures: None,
             points: 0,
@@ -148,12 +81,15 @@ impl PointReader {
             go(&mut point, &sample);
             point.set(Signal::LastGc, self.last_gc.at(sample.memstats.last_gc, [now.t_ns, monotonic_ns()], now.wall));
         }
-        let own = read_memberships(self.pid).ok().and_then(|of| now.facts.memory_directory(&of));
+        let own = self.kept.memberships().ok().and_then(|of| now.facts.memory_directory(&of));
         // A process that has begun to die since is in no cgroup, or in the first of all.
         if own != self.own && Status::read(self.pid).ok()?.rss_bytes().is_none() {
             return None;
         }
-        self.is_moved |= own != self.own;
+        if own != self.own {
+            self.is_moved = true;
+            [&own, &self.own, &self.directory].into_iter().flatten().for_each(|directory| now.moved(directory));
+        }
         self.own.clone_from(&own);
         self.directory = own.map(|own| now.limiting(own));
         let mut pressure = now.pressure;

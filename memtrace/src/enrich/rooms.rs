@@ -1,9 +1,20 @@
-//! How much room cgroups have left, and how fast it goes: asked ten times a second, so that who asks keeps the file open.
+//! How much room cgroups have left, and how fast it goes. That counts ten times a second, but none is asked as long as all
+//! that the host has allocated since it was asked last could not have filled it.
 use crate::cgroup::Charge;
+use crate::procfs::host::Allocated;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// Asked so often anyhow: what was allocated before may be charged later (free objects in slabs).
+const ASKED_NS: u64 = 10 * SECOND_NS;
+
+/// Room is little with less than this part of the limit left, or where it goes within so long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Little {
+    pub(super) percent: u64,
+    pub(super) within_ns: u64,
+}
 
 /// Room in a cgroup.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,11 +26,24 @@ pub(super) struct Room {
     reclaimable_bytes: u64,
     /// How fast the charge grows.
     bytes_per_s: u64,
+    /// By the host, when it was asked; see [`Allocated`].
+    allocated_bytes: Option<u64>,
 }
 
 impl Room {
     fn left_bytes(&self) -> Option<u64> {
         Some(self.limit_bytes?.saturating_sub(self.charge_bytes.saturating_sub(self.reclaimable_bytes)))
+    }
+
+    pub(super) fn is_little(&self, little: Little) -> bool {
+        self.is_below(little.percent) || self.ends_within(little.within_ns)
+    }
+
+    /// It may be little by now, whoever has got what was allocated since.
+    fn may_be_little(&self, t_ns: u64, allocated_bytes: Option<u64>, little: Little) -> bool {
+        let Some((now, before)) = allocated_bytes.zip(self.allocated_bytes) else { return true };
+        let most = self.charge_bytes.saturating_add(now.wrapping_sub(before));
+        self.t_ns == 0 || t_ns.saturating_sub(self.t_ns) >= ASKED_NS || self.next(t_ns, most).is_little(little)
     }
 
     pub(super) fn is_below(&self, percent: u64) -> bool {
@@ -41,53 +65,70 @@ impl Room {
 
 /// Of the cgroups that have a limit; by directory.
 #[derive(Debug, Default)]
-pub(super) struct Rooms(HashMap<PathBuf, (Room, Option<Charge>)>);
+pub(super) struct Rooms {
+    of: HashMap<PathBuf, (Room, Option<Charge>)>,
+    allocated: Option<Allocated>,
+}
 
 impl Rooms {
     pub(super) fn of(&self, directory: &Path) -> Room {
-        self.0.get(directory).map(|(room, _)| *room).unwrap_or_default()
+        self.of.get(directory).map(|(room, _)| *room).unwrap_or_default()
     }
 
     /// What has no limit cannot run out.
     pub(super) fn limited(&mut self, directory: &Path, limit_bytes: Option<u64>, reclaimable_bytes: u64) {
         if limit_bytes.is_none() {
-            self.0.remove(directory);
+            self.of.remove(directory);
             return;
         }
-        match self.0.get_mut(directory) {
+        match self.of.get_mut(directory) {
             Some((room, _)) => *room = Room { limit_bytes, reclaimable_bytes, ..*room },
             None => {
                 let room = Room { limit_bytes, reclaimable_bytes, ..Room::default() };
-                self.0.insert(directory.to_owned(), (room, None));
+                self.of.insert(directory.to_owned(), (room, None));
             }
         }
     }
 
-    pub(super) fn measure(&mut self, now_ns: u64, version: u8) {
-        for (directory, (room, charge)) in &mut self.0 {
+    pub(super) fn measure(&mut self, now_ns: u64, version: u8, little: Little) {
+        if self.of.is_empty() {
+            return;
+        }
+        if self.allocated.is_none() {
+            self.allocated = Allocated::open();
+        }
+        let allocated_bytes = self.allocated.as_ref().and_then(Allocated::bytes);
+        self.measure_after(now_ns, version, little, allocated_bytes);
+    }
+
+    fn measure_after(&mut self, now_ns: u64, version: u8, little: Little, allocated_bytes: Option<u64>) {
+        let due = |room: &Room| room.is_little(little) || room.may_be_little(now_ns, allocated_bytes, little);
+        for (directory, (room, charge)) in self.of.iter_mut().filter(|(_, (room, _))| due(room)) {
             let read = charge.as_ref().and_then(Charge::read).or_else(|| {
                 // First time, or another cgroup has its name by now.
                 *charge = Charge::open(directory, version);
                 charge.as_ref()?.read()
             });
             if let Some(charge_bytes) = read {
-                *room = room.next(now_ns, charge_bytes);
+                *room = Room { allocated_bytes, ..room.next(now_ns, charge_bytes) };
             }
         }
     }
 
     pub(super) fn any(&self, is: impl Fn(&Room) -> bool) -> bool {
-        self.0.values().any(|(room, _)| is(room))
+        self.of.values().any(|(room, _)| is(room))
     }
 
     pub(super) fn keep(&mut self, used: &HashSet<&Path>) {
-        self.0.retain(|directory, _| used.contains(directory.as_path()));
+        self.of.retain(|directory, _| used.contains(directory.as_path()));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LITTLE: Little = Little { percent: 10, within_ns: 3 * SECOND_NS };
 
     #[test]
     fn room_is_little_by_its_size_or_by_the_pace_at_which_it_goes() {
@@ -96,7 +137,7 @@ mod tests {
             charge_bytes,
             limit_bytes,
             bytes_per_s,
-            reclaimable_bytes: 0,
+            ..Room::default()
         };
         assert!(!Room { reclaimable_bytes: 15, ..at(100, Some(100), 0) }.is_below(10), "page cache is room");
         assert!(at(95, Some(100), 0).is_below(10) && !at(80, Some(100), 0).is_below(10));
@@ -114,21 +155,42 @@ mod tests {
         let write = |bytes: &str| std::fs::write(home.path().join("memory.current"), bytes).unwrap();
         let mut rooms = Rooms::default();
         rooms.limited(home.path(), None, 0);
-        assert!(rooms.0.is_empty());
+        assert!(rooms.of.is_empty());
         write("90\n");
         rooms.limited(home.path(), Some(100), 0);
-        rooms.measure(1, 2);
+        let measure = |rooms: &mut Rooms, now_ns| rooms.measure_after(now_ns, 2, LITTLE, None);
+        measure(&mut rooms, 1);
         assert_eq!(rooms.of(home.path()).charge_bytes, 90);
         // The open file of a cgroup that was removed says nothing more.
         write("");
         let file = home.path().join("memory.current");
         std::fs::remove_file(&file).unwrap();
-        rooms.measure(2, 2);
+        measure(&mut rooms, 2);
         assert_eq!(rooms.of(home.path()).charge_bytes, 90);
         write("50\n");
-        rooms.measure(3, 2);
+        measure(&mut rooms, 3);
         assert_eq!(rooms.of(home.path()).charge_bytes, 50);
         rooms.limited(home.path(), None, 0);
-        assert!(rooms.0.is_empty());
+        assert!(rooms.of.is_empty());
+    }
+
+    #[test]
+    fn nobody_is_asked_whom_all_that_was_allocated_could_not_fill() {
+        let home = tempfile::tempdir().unwrap();
+        let mut rooms = Rooms::default();
+        rooms.limited(home.path(), Some(1000), 0);
+        let mut charge_at = |now_ns: u64, charge: &str, allocated_bytes: u64| {
+            std::fs::write(home.path().join("memory.current"), charge).unwrap();
+            rooms.measure_after(now_ns, 2, LITTLE, Some(allocated_bytes));
+            rooms.of(home.path()).charge_bytes
+        };
+        assert_eq!(charge_at(SECOND_NS, "100\n", 5000), 100, "a first time");
+        assert_eq!(charge_at(2 * SECOND_NS, "101\n", 5220), 100, "220 a second fill 680 in more than three");
+        assert_eq!(charge_at(3 * SECOND_NS, "102\n", 5700), 102, "350 a second fill 200 in less");
+        assert_eq!(charge_at(4 * SECOND_NS, "103\n", 5700), 102);
+        assert_eq!(charge_at(13 * SECOND_NS, "104\n", 5700), 104, "it is long ago");
+        assert_eq!(charge_at(14 * SECOND_NS, "105\n", 7000), 105, "so much may have gone there");
+        assert_eq!(charge_at(15 * SECOND_NS, "950\n", 8000), 950);
+        assert_eq!(charge_at(16 * SECOND_NS, "951\n", 8000), 951, "what is little is asked each time");
     }
 }

@@ -2,8 +2,9 @@
 //! left, and close looks while they can still be had.
 use super::News;
 use super::closeup::Closeup;
-use super::points::{Instant, PointReader};
-use super::rooms::Rooms;
+use super::instant::Instant;
+use super::points::PointReader;
+use super::rooms::{Little, Rooms};
 use super::walked::Walks;
 use crate::cgroup::Account;
 use crate::cgroup::workload::Workload;
@@ -54,6 +55,11 @@ impl Pace {
         self.cpu_percent.map_or(0, |percent| owes(percent).min(self.longest_ns))
     }
 
+    /// With so little room points, or close looks, come more often than rounds.
+    fn little(&self) -> Little {
+        Little { percent: self.burst_percent.max(self.look_percent), within_ns: self.burst_ns }
+    }
+
     /// What is said of the first rounds that are left out.
     fn thin(&self, missed: u64) -> String {
         let rounds = missed + 1;
@@ -84,7 +90,6 @@ pub(super) struct Round {
     is_round: bool,
     /// False: a visit would find nothing to do.
     pub(super) is_for_all: bool,
-    instant: Option<Instant>,
     /// Points that lack what the others of their cgroups have, which is known when all have been visited.
     points: Vec<Taken>,
     /// Who wants a close look, and when the last one ended.
@@ -102,7 +107,7 @@ struct Taken {
 
 impl Round {
     fn at(now_ns: u64, is_round: bool) -> Round {
-        Round { now_ns, is_round, is_for_all: true, instant: None, points: Vec::new(), due: Vec::new() }
+        Round { now_ns, is_round, is_for_all: true, points: Vec::new(), due: Vec::new() }
     }
 }
 
@@ -110,6 +115,7 @@ impl Round {
 #[derive(Debug)]
 pub struct Watcher {
     facts: Arc<CgroupFacts>,
+    instant: Instant,
     watched: HashMap<u32, Watched>,
     rooms: Rooms,
     round_ns: u64,
@@ -138,8 +144,10 @@ pub struct Sampling {
 
 impl Watcher {
     pub fn new(facts: CgroupFacts, log: Option<Kmsg>, pace: Pace) -> Watcher {
+        let facts = Arc::new(facts);
         Watcher {
-            facts: Arc::new(facts),
+            instant: Instant::new(Arc::clone(&facts)),
+            facts,
             watched: HashMap::new(),
             rooms: Rooms::default(),
             round_ns: 0,
@@ -204,19 +212,14 @@ impl Watcher {
             self.round_cpu_ns = own::cpu_ns();
             self.rooms.keep(&self.watched.values().filter_map(|watched| watched.reader.directory()).collect());
         }
-        self.rooms.measure(now_ns, self.facts.memory_version.unwrap_or(2));
+        self.rooms.measure(now_ns, self.facts.memory_version.unwrap_or(2), self.pace.little());
         let is_for_all = is_round || self.is_behind || targets != self.watched.len() || self.is_short(now_ns);
-        if is_for_all {
-            self.is_behind = false;
-        }
+        self.is_behind &= !is_for_all;
         Round { is_for_all, ..Round::at(now_ns, is_round) }
     }
 
-    /// Points, or close looks, of some come more often than rounds.
     fn is_short(&self, now_ns: u64) -> bool {
-        let Pace { burst_percent, burst_ns, look_percent, .. } = self.pace;
-        now_ns < self.pressed_until_ns
-            || self.rooms.any(|room| room.is_below(burst_percent.max(look_percent)) || room.ends_within(burst_ns))
+        now_ns < self.pressed_until_ns || self.rooms.any(|room| room.is_little(self.pace.little()))
     }
 
     pub(super) fn end(&mut self, mut round: Round, finder: &mut Finder, tell: &mut impl FnMut(News)) {
@@ -260,8 +263,8 @@ impl Watcher {
             || now_ns < watched.pressed_until_ns;
         if round.is_round || is_tight || !watched.has_point {
             // Only when there is a point: most ticks have none.
-            let instant = round.instant.get_or_insert_with(|| Instant::now(now_ns, Arc::clone(&self.facts)));
-            if let Some(point) = watched.reader.read(instant, status, finder) {
+            self.instant.renew(now_ns);
+            if let Some(point) = watched.reader.read(&mut self.instant, status, finder) {
                 watched.has_point = true;
                 let directory = watched.reader.directory().map(Path::to_path_buf);
                 if let Some(at) = &directory {
@@ -284,8 +287,8 @@ impl Watcher {
     fn tell_points(&mut self, round: &mut Round, tell: &mut impl FnMut(News)) {
         self.sampling.points += round.points.len() as u64;
         for Taken { pid, target, mut point, directory, workload } in round.points.drain(..) {
-            if let (Some(at), Some(instant)) = (directory, &mut round.instant) {
-                instant.others(pid, &at, &mut point);
+            if let Some(at) = directory {
+                self.instant.others(pid, &at, &mut point);
             }
             tell(News::Point(target, point));
             // Of whom there is a point.

@@ -97,7 +97,7 @@ pub struct CgroupFacts {
     /// Every cgroup mount.
     pub mounts: Vec<Mount>,
     /// In that hierarchy, mounted from outside: the directory that our cgroup namespace calls `/`.
-    namespace_root: Option<PathBuf>,
+    pub namespace_root: Option<PathBuf>,
 }
 
 impl CgroupFacts {

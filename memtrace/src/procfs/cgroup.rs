@@ -1,5 +1,6 @@
 //! `/proc/PID/cgroup`: which cgroups a process is in, see cgroups(7).
-use super::{ProcError, record};
+use super::ProcError;
+use super::kept::Kept;
 
 /// One line: a process's place in one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub fn parse_memberships(text: &str) -> Vec<Membership> {
 }
 
 pub fn read_memberships(pid: u32) -> Result<Vec<Membership>, ProcError> {
-    Ok(parse_memberships(&record(pid, "cgroup")?))
+    Kept::new(pid).memberships()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Thin typed readers of /proc: one call, one file, sizes in bytes, times in ns. No cache, no policy.
+//! Thin typed readers of /proc: one call, one file, sizes in bytes, times in ns. No cache, no policy; only [`kept`] keeps files open.
 pub mod cgroup;
 pub mod clock;
 mod entries;
@@ -7,6 +7,7 @@ pub mod frames;
 pub(crate) mod fuzz;
 pub mod host;
 mod hugezero;
+pub mod kept;
 pub mod own;
 pub mod pagemap;
 pub mod process;
@@ -76,21 +77,6 @@ pub fn is_about_gone(pid: u32, error: &io::Error) -> bool {
 /// A file of a process; bytes that are not UTF-8 (a comm may hold any) are replaced.
 fn text(pid: u32, file: &'static str) -> Result<String, ProcError> {
     read_whole(&path(pid, file)).map(lossy).map_err(|e| error(pid, file, e))
-}
-
-/// The same of a file that the kernel makes up as one record (proc_single_show): what is not filled by it is its end.
-fn record(pid: u32, file: &'static str) -> Result<String, ProcError> {
-    let read = || {
-        let mut bytes = vec![0; WHOLE_BYTES];
-        let mut from = File::open(path(pid, file))?;
-        let read = from.read(&mut bytes)?;
-        bytes.truncate(read);
-        if read == WHOLE_BYTES {
-            from.read_to_end(&mut bytes)?;
-        }
-        Ok(bytes)
-    };
-    read().map(lossy).map_err(|e| error(pid, file, e))
 }
 
 fn lossy(bytes: Vec<u8>) -> String {

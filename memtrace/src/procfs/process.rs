@@ -1,5 +1,6 @@
 //! Identity and size of one process: `/proc/PID/{stat,status,comm,exe,task}`, see proc(5).
-use super::{ProcError, error, kib, numbers, path, record, text};
+use super::kept::Kept;
+use super::{ProcError, error, kib, numbers, path, text};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
@@ -64,8 +65,7 @@ impl Stat {
     }
 
     pub fn read(pid: u32) -> Result<Stat, ProcError> {
-        let text = record(pid, "stat")?;
-        Self::parse(&text, ::procfs::ticks_per_second()).ok_or(ProcError::Syntax { pid, file: "stat" })
+        Kept::new(pid).stat()
     }
 }
 
@@ -161,7 +161,7 @@ impl Status {
     }
 
     pub fn read(pid: u32) -> Result<Status, ProcError> {
-        Self::parse(&record(pid, "status")?).ok_or(ProcError::Syntax { pid, file: "status" })
+        Kept::new(pid).status()
     }
 
     /// VmRSS: anonymous + file + shmem. Up to 6.1 the kernel shows it without what each thread has not yet added (under

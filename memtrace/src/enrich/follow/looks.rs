@@ -12,7 +12,7 @@ use memtrace_common::refault::FaultStats;
 
 /// What a round reads of a process, once, for all who want it.
 pub(super) struct Seen {
-    pub(super) stat: Stat,
+    stat: Stat,
     pub(super) status: Option<Status>,
     go: Option<GoHeap>,
 }
@@ -27,10 +27,12 @@ impl Follower {
         tell: &mut impl FnMut(News),
     ) -> Result<Option<Seen>, FollowError> {
         let Some(heap) = self.known.get(&pid).map(|known| known.described.heap_reader(pid)) else { return Ok(None) };
-        let counters = heap.read_unproven();
+        // A watcher is about to read all of it.
+        let counters = if self.watcher.is_some() { None } else { heap.read_unproven() };
         let Some(stat) = self.still_there(pid, now_ns, since_ns, tell)? else { return Ok(None) };
         let go = counters.filter(|_| heap.proves(&stat)).as_ref().map(memory::heap);
-        Ok(Some(Seen { status: Status::read(pid).ok(), stat, go }))
+        let status = self.known.get_mut(&pid).and_then(|known| known.kept.status().ok());
+        Ok(Some(Seen { status, stat, go }))
     }
 
     /// `seen`: what was just read of it, if anything was.
@@ -40,9 +42,13 @@ impl Follower {
         known.sampled = true;
         let target = known.target;
         let (status, go) = match seen {
-            Some(seen) => (seen.status.clone(), seen.go),
-            None => (Status::read(pid).ok(), known.described.heap(pid)),
+            Some(seen) => {
+                let watched = || Some(self.watcher.as_ref()?.go(pid, target)?.heap());
+                (seen.status.clone(), seen.go.or_else(watched))
+            }
+            None => (Status::read(pid).ok(), None),
         };
+        let go = go.or_else(|| known.described.heap(pid));
         let figures = self.fault_figures(pid, seen.map(|seen| seen.stat.faults));
         let Some(known) = self.known.get(&pid) else { return };
         tell(News::Sample(Box::new(ProcessSample {

@@ -20,7 +20,7 @@ impl Follower {
         tell: &mut impl FnMut(News),
     ) -> Result<Option<Stat>, FollowError> {
         let Some(known) = self.known.get_mut(&pid) else { return Ok(None) };
-        let stat = Stat::read(pid);
+        let stat = known.kept.stat();
         let started = known.described.start_time_ns;
         let is_gone = match &stat {
             Ok(stat) => !stat.is_alive_since(started),

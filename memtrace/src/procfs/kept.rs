@@ -1,0 +1,131 @@
+//! Files of a process that are read again and again, kept open: to open one takes longer than to read it. They are of that
+//! process, whoever has its pid later.
+use super::cgroup::{Membership, parse_memberships};
+use super::process::{Stat, Status};
+use super::{ProcError, error, path};
+use rustix::process::{Resource, getrlimit};
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What most of them fit into.
+const RECORD_BYTES: usize = 4096;
+/// Of the files that memtrace may have open: the others are for what cannot do without.
+const SHARE: u64 = 4;
+
+/// How many there are.
+static OPEN: AtomicU64 = AtomicU64::new(0);
+
+/// One of them, counted.
+#[derive(Debug)]
+struct Open(File);
+
+impl Open {
+    fn keep(file: File) -> Option<Open> {
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / SHARE;
+        let open = Open(file);
+        // Beyond that it is closed and counted off at once.
+        (OPEN.fetch_add(1, Ordering::Relaxed) < most).then_some(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Of one process; opened when they are first asked for.
+#[derive(Debug)]
+pub struct Kept {
+    pid: u32,
+    stat: Option<Open>,
+    status: Option<Open>,
+    cgroup: Option<Open>,
+}
+
+impl Kept {
+    pub fn new(pid: u32) -> Kept {
+        Kept { pid, stat: None, status: None, cgroup: None }
+    }
+
+    pub fn stat(&mut self) -> Result<Stat, ProcError> {
+        let parse = |text: &str| Stat::parse(text, ::procfs::ticks_per_second());
+        read(self.pid, "stat", &mut self.stat, parse)
+    }
+
+    pub fn status(&mut self) -> Result<Status, ProcError> {
+        read(self.pid, "status", &mut self.status, Status::parse)
+    }
+
+    pub fn memberships(&mut self) -> Result<Vec<Membership>, ProcError> {
+        read(self.pid, "cgroup", &mut self.cgroup, |text| Some(parse_memberships(text)))
+    }
+}
+
+fn read<T>(
+    pid: u32,
+    name: &'static str,
+    kept: &mut Option<Open>,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, ProcError> {
+    let read = match kept {
+        Some(open) => record(&open.0, parse),
+        None => File::open(path(pid, name)).and_then(|file| {
+            let read = record(&file, parse);
+            *kept = Open::keep(file);
+            read
+        }),
+    };
+    read.map_err(|why| error(pid, name, why))?.ok_or(ProcError::Syntax { pid, file: name })
+}
+
+/// Of a file that the kernel makes up as one record, anew whenever it is read from its start (proc_single_show): what is
+/// not filled by it is its end.
+fn record<T>(file: &File, parse: impl FnOnce(&str) -> T) -> io::Result<T> {
+    let mut record = [0; RECORD_BYTES];
+    let bytes = file.read_at(&mut record, 0)?;
+    let mut whole = Cow::Borrowed(&record[..bytes]);
+    let mut last = bytes;
+    // What comes next is of the same record.
+    while last > 0 && whole.len().is_multiple_of(RECORD_BYTES) {
+        let mut more = [0; RECORD_BYTES];
+        last = file.read_at(&mut more, whole.len() as u64)?;
+        whole.to_mut().extend_from_slice(&more[..last]);
+    }
+    Ok(parse(&String::from_utf8_lossy(&whole)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn what_is_kept_is_read_anew_and_ends_with_its_process() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let mut kept = Kept::new(child.id());
+        for _ in 0..3 {
+            assert_eq!(kept.status().unwrap(), Status::read(child.id()).unwrap());
+            assert_eq!(kept.stat().unwrap().start_boottime_ns, Stat::read(child.id()).unwrap().start_boottime_ns);
+            assert!(!kept.memberships().unwrap().is_empty());
+        }
+        assert!(kept.stat.is_some() && kept.status.is_some() && kept.cgroup.is_some());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(matches!(kept.stat(), Err(ProcError::Vanished { .. })), "{:?}", kept.stat());
+        assert!(matches!(kept.status(), Err(ProcError::Vanished { .. })), "{:?}", kept.status());
+    }
+
+    #[test]
+    fn a_record_of_any_length_is_read_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for bytes in [0, 1, RECORD_BYTES - 1, RECORD_BYTES, RECORD_BYTES + 1, 3 * RECORD_BYTES] {
+            let text = "x".repeat(bytes);
+            std::fs::write(file.path(), &text).unwrap();
+            assert_eq!(record(file.as_file(), str::to_owned).unwrap(), text);
+        }
+    }
+}
