@@ -7,6 +7,7 @@ mod known_calls;
 mod load;
 mod selftest;
 mod targets;
+mod urgent;
 mod words;
 
 use aya::Ebpf;
@@ -23,6 +24,7 @@ use crate::host::plan::FaultHook;
 
 use attach::Attached;
 use fatal::FatalFile;
+use urgent::Urgent;
 
 pub use calibrate::Calibration;
 pub use known_calls::{CHILD_ARGUMENT, child_main};
@@ -77,7 +79,7 @@ pub struct Kernel {
 /// Both rings, handed to the drain.
 pub struct Rings {
     pub events: RingBuf<MapData>,
-    pub urgent: RingBuf<MapData>,
+    pub urgent: Urgent,
     /// The probes' own diagnostics, when asked for.
     pub log: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -100,11 +102,9 @@ fn map_error(map: &'static str) -> impl Fn(aya::maps::MapError) -> KernelError {
 impl Kernel {
     /// Takes the rings out; once.
     pub fn rings(&mut self) -> Result<Rings, KernelError> {
-        let mut take = |name: &'static str| {
-            let map = self.ebpf.take_map(name).ok_or(KernelError::Absent(name))?;
-            RingBuf::try_from(map).map_err(map_error(name))
-        };
-        let (events, urgent) = (take(map::EVENTS)?, take(map::URGENT)?);
+        let mut take = |name: &'static str| self.ebpf.take_map(name).ok_or(KernelError::Absent(name));
+        let events = RingBuf::try_from(take(map::EVENTS)?).map_err(map_error(map::EVENTS))?;
+        let urgent = Urgent::open(take(map::URGENT)?)?;
         let log = if self.probe_log {
             EbpfLogger::init(&mut self.ebpf).map_err(|e| log::warn!("no log from the probes: {e}")).ok()
         } else {

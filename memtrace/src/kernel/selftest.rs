@@ -153,17 +153,22 @@ struct Seen {
 
 impl Seen {
     fn drain(&mut self, rings: &mut Rings) {
-        for ring in [&mut rings.events, &mut rings.urgent] {
-            while let Some(record) = ring.next() {
-                self.proof.received += 1;
-                match self.decoder.decode(&record) {
-                    Ok(event) => {
-                        self.proof.decoded += 1;
-                        self.events.push(event);
-                    }
-                    Err(_) => self.proof.decode_errors += 1,
-                }
+        while let Some(record) = rings.events.next() {
+            self.take(&record);
+        }
+        while let Some(record) = rings.urgent.next() {
+            self.take(&record);
+        }
+    }
+
+    fn take(&mut self, record: &[u8]) {
+        self.proof.received += 1;
+        match self.decoder.decode(record) {
+            Ok(event) => {
+                self.proof.decoded += 1;
+                self.events.push(event);
             }
+            Err(_) => self.proof.decode_errors += 1,
         }
     }
 

@@ -84,11 +84,14 @@ impl Drain {
     /// Empties both rings, urgent records first; `send` says whether it took the batch. False: there was nothing.
     pub fn drain(&mut self, mut send: impl FnMut(Batch) -> bool) -> bool {
         let before = self.hopper.counts.received.load(Relaxed);
-        for urgent in [true, false] {
-            let ring = if urgent { &mut self.rings.urgent } else { &mut self.rings.events };
-            while let Some(record) = ring.next() {
-                self.hopper.put(&record, &mut send);
-            }
+        let mut is_urgent = false;
+        while let Some(record) = self.rings.urgent.next() {
+            self.hopper.put(&record, &mut send);
+            is_urgent = true;
+        }
+        self.rings.urgent.rest(is_urgent);
+        while let Some(record) = self.rings.events.next() {
+            self.hopper.put(&record, &mut send);
         }
         self.hopper.hand_on(&mut send);
         if let Some(log) = &mut self.rings.log {
