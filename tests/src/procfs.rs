@@ -131,9 +131,11 @@ pub fn process_state(pid: u32) -> Option<char> {
     text.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Its children, theirs, and so on: parents first.
+/// Its children, whichever of its threads started them, theirs, and so on: parents first.
 pub fn descendants(pid: u32) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = text.split_whitespace().filter_map(|pid| pid.parse().ok());
-    children.flat_map(|child: u32| std::iter::once(child).chain(descendants(child))).collect()
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let children =
+        texts.flat_map(|text| text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>());
+    children.flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
 }

@@ -1,6 +1,6 @@
 //! What is kept of every process in case it dies, and the deaths that are being written down. Pure: it knows no clock.
 //!
-//! Memory: a process costs its timeline (at most `TimelineConfig::max_bytes`, 256 KiB; a tenth where little changes), and
+//! Memory: a process costs its timeline (at most `TimelineConfig::max_bytes`, 256 KiB; less where little changes), and
 //! at most 192 KiB for two close looks, the ledger and what it is called. `tests/tests/bound.rs` fills it.
 use super::case::Open;
 use super::past::{Gap, Past};

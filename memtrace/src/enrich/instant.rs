@@ -8,6 +8,7 @@ use crate::procfs::process::Status;
 use crate::procfs::psi::Pressure;
 use crate::timeline::{Point, Signal};
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ pub(super) struct Instant {
     pub(super) pressure: Option<Pressure>,
     /// RSS of who has been looked at.
     pub(super) rss: HashMap<u32, Option<u64>>,
-    cgroups: HashMap<PathBuf, Cgroup>,
+    /// By path: its bytes are hashed faster than its components.
+    cgroups: HashMap<OsString, Cgroup>,
 }
 
 /// One of them, with all below it.
@@ -102,10 +104,10 @@ impl Instant {
 
     fn cgroup(&mut self, directory: &Path) -> Option<&mut Cgroup> {
         let Self { t_ns, facts, cgroups, .. } = self;
-        if !cgroups.contains_key(directory) {
-            cgroups.insert(directory.to_owned(), Cgroup::default());
+        if !cgroups.contains_key(directory.as_os_str()) {
+            cgroups.insert(directory.into(), Cgroup::default());
         }
-        let cgroup = cgroups.get_mut(directory)?;
+        let cgroup = cgroups.get_mut(directory.as_os_str())?;
         if cgroup.asked_ns != *t_ns {
             if !cgroup.stands(*t_ns) {
                 *cgroup = Cgroup::read(directory, facts, *t_ns);
@@ -117,7 +119,7 @@ impl Instant {
 
     /// Somebody came into it, or left it.
     pub(super) fn moved(&mut self, directory: &Path) {
-        self.cgroups.remove(directory);
+        self.cgroups.remove(directory.as_os_str());
     }
 
     /// What a point says of the other members of its cgroup, once all that are watched have been looked at.

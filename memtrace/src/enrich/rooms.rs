@@ -3,7 +3,8 @@
 use crate::cgroup::Charge;
 use crate::procfs::host::Allocated;
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Asked so often anyhow: what was allocated before may be charged later (free objects in slabs).
@@ -66,26 +67,27 @@ impl Room {
 /// Of the cgroups that have a limit; by directory.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    of: HashMap<PathBuf, (Room, Option<Charge>)>,
+    /// By path: its bytes are hashed faster than its components.
+    of: HashMap<OsString, (Room, Option<Charge>)>,
     allocated: Option<Allocated>,
 }
 
 impl Rooms {
     pub(super) fn of(&self, directory: &Path) -> Room {
-        self.of.get(directory).map(|(room, _)| *room).unwrap_or_default()
+        self.of.get(directory.as_os_str()).map(|(room, _)| *room).unwrap_or_default()
     }
 
     /// What has no limit cannot run out.
     pub(super) fn limited(&mut self, directory: &Path, limit_bytes: Option<u64>, reclaimable_bytes: u64) {
         if limit_bytes.is_none() {
-            self.of.remove(directory);
+            self.of.remove(directory.as_os_str());
             return;
         }
-        match self.of.get_mut(directory) {
+        match self.of.get_mut(directory.as_os_str()) {
             Some((room, _)) => *room = Room { limit_bytes, reclaimable_bytes, ..*room },
             None => {
                 let room = Room { limit_bytes, reclaimable_bytes, ..Room::default() };
-                self.of.insert(directory.to_owned(), (room, None));
+                self.of.insert(directory.into(), (room, None));
             }
         }
     }
@@ -106,7 +108,7 @@ impl Rooms {
         for (directory, (room, charge)) in self.of.iter_mut().filter(|(_, (room, _))| due(room)) {
             let read = charge.as_ref().and_then(Charge::read).or_else(|| {
                 // First time, or another cgroup has its name by now.
-                *charge = Charge::open(directory, version);
+                *charge = Charge::open(Path::new(directory), version);
                 charge.as_ref()?.read()
             });
             if let Some(charge_bytes) = read {
@@ -119,8 +121,8 @@ impl Rooms {
         self.of.values().any(|(room, _)| is(room))
     }
 
-    pub(super) fn keep(&mut self, used: &HashSet<&Path>) {
-        self.of.retain(|directory, _| used.contains(directory.as_path()));
+    pub(super) fn keep(&mut self, used: &HashSet<&OsStr>) {
+        self.of.retain(|directory, _| used.contains(directory.as_os_str()));
     }
 }
 

@@ -210,7 +210,7 @@ impl Watcher {
             self.sampling.thinned += missed * targets as u64;
             self.round_ns = now_ns;
             self.round_cpu_ns = own::cpu_ns();
-            self.rooms.keep(&self.watched.values().filter_map(|watched| watched.reader.directory()).collect());
+            self.rooms.keep(&self.watched.values().filter_map(|of| Some(of.reader.directory()?.as_os_str())).collect());
         }
         self.rooms.measure(now_ns, self.facts.memory_version.unwrap_or(2), self.pace.little());
         let is_for_all = is_round || self.is_behind || targets != self.watched.len() || self.is_short(now_ns);

@@ -21,7 +21,7 @@ pub struct Piece<'a> {
 
 /// The memory of a process, or of something that stands for one.
 pub trait ReadMemory {
-    /// Fills all pieces, with as few system calls as the kernel allows (one up to 1024 pieces). Fails as a whole with
+    /// Fills all pieces, in any order and leaving them in any, with as few system calls as the kernel allows (one up to 1024 pieces). Fails as a whole with
     /// EFAULT or `UnexpectedEof` when one of them is not mapped, ESRCH when the process is gone, EPERM when ptrace
     /// access to it is denied.
     fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> io::Result<()>;
@@ -52,6 +52,47 @@ pub struct ProcessMemory {
 
 impl ReadMemory for ProcessMemory {
     fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
+        if pieces.len() == 1 {
+            return self.read_each(pieces);
+        }
+        pieces.sort_unstable_by_key(|piece| piece.address);
+        pieces.chunks_mut(IOVECS_MAX).try_for_each(|pieces| self.read_by_page(pieces))
+    }
+}
+
+impl ProcessMemory {
+    /// By address. For the kernel to find a page takes longer than to copy it: what is on one page is read as one, with what is
+    /// between, which is there as well.
+    fn read_by_page(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
+        let mut runs: Vec<(u64, u64)> = Vec::with_capacity(pieces.len());
+        for piece in pieces.iter().filter(|piece| !piece.buffer.is_empty()) {
+            let end = piece.address.checked_add(piece.buffer.len() as u64).ok_or(ErrorKind::InvalidInput)?;
+            match runs.last_mut() {
+                Some(run) if piece.address <= (run.1 - 1) | (SYSTEM_PAGE_BYTES - 1) => run.1 = run.1.max(end),
+                _ => runs.push((piece.address, end)),
+            }
+        }
+        let bytes = runs.iter().fold(0u64, |sum, (start, end)| sum.saturating_add(end - start));
+        let mut buffer = vec![0; usize::try_from(bytes).map_err(|_| ErrorKind::InvalidInput)?];
+        let (mut rest, mut read) = (buffer.as_mut_slice(), Vec::with_capacity(runs.len()));
+        for (start, end) in &runs {
+            let (run, after) = std::mem::take(&mut rest).split_at_mut((end - start) as usize);
+            rest = after;
+            read.push(Piece { address: *start, buffer: run });
+        }
+        self.read_each(&mut read)?;
+        let mut runs = read.iter().peekable();
+        for piece in pieces.iter_mut().filter(|piece| !piece.buffer.is_empty()) {
+            while runs.next_if(|run| run.address + run.buffer.len() as u64 <= piece.address).is_some() {}
+            let run = runs.peek().and_then(|run| run.buffer.get((piece.address - run.address) as usize..));
+            let bytes = run.and_then(|run| run.get(..piece.buffer.len())).ok_or(ErrorKind::UnexpectedEof)?;
+            piece.buffer.copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// As they are, with one call for up to 1024.
+    fn read_each(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
         let pid = libc::pid_t::try_from(self.tgid).map_err(|_| ErrorKind::InvalidInput)?;
         for batch in pieces.chunks_mut(IOVECS_MAX) {
             let mut wanted = 0;
@@ -149,6 +190,28 @@ mod tests {
         assert_eq!((c.heap_inuse_bytes, c.total_free_bytes, c.mapped_ready_bytes), (8192, 5, 32768));
         assert_eq!(heap(&c), GoHeap { inuse_bytes: 8192, idle_bytes: 20480, released_bytes: 4096 });
         assert!(check(&c).is_ok());
+    }
+
+    #[test]
+    fn pieces_are_read_by_page_wherever_they_are() {
+        // Over several pages: apart, adjacent, overlapping, the same, over a border, none at all.
+        let own: Vec<u8> = (0..40_000u32).map(|at| (at * 31 + at / 256) as u8).collect();
+        let of = [(7, 5), (30_000, 9_000), (12, 8), (0, 0), (4_090, 20), (4_100, 1), (15, 2), (15, 2), (39_999, 1)];
+        let mut buffers: Vec<Vec<u8>> = of.iter().map(|(_, bytes)| vec![0; *bytes]).collect();
+        let at = own.as_ptr() as u64;
+        let pieces = of.iter().zip(&mut buffers).map(|((offset, _), buffer)| Piece { address: at + offset, buffer });
+        let memory = ProcessMemory { tgid: std::process::id() };
+        memory.read_pieces(&mut pieces.collect::<Vec<_>>()).unwrap();
+        for ((offset, bytes), buffer) in of.iter().zip(&buffers) {
+            assert_eq!(buffer, &own[*offset as usize..][..*bytes], "{bytes} at {offset}");
+        }
+        let (mut there, mut not_there, mut beyond) = ([0; 8], [0; 8], [0; 8]);
+        let mut both = [Piece { address: at, buffer: &mut there }, Piece { address: 8, buffer: &mut not_there }];
+        assert!(memory.read_pieces(&mut both).is_err());
+        let mut both =
+            [Piece { address: at, buffer: &mut there }, Piece { address: u64::MAX - 3, buffer: &mut beyond }];
+        assert!(memory.read_pieces(&mut both).is_err());
+        assert!(memory.read_pieces(&mut []).is_ok());
     }
 
     #[test]

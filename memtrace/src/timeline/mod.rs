@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// How long points are kept, and how many bytes they may take. A process that changes little takes a tenth of that.
+/// How long points are kept, and how many bytes they may take. A process that changes little takes less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelineConfig {
     /// All points of so long.

@@ -2,7 +2,9 @@
 //! the same programs, all at the same time (`cargo xtask bench agent`).
 //!
 //!     bench_agent REPORT COUNT...        COUNT idle programs at once; REPORT: a file for the figures, as JSON
-use memtrace_tests::{Child, Memtrace, Service, Serving, free_ports, status_bytes, wait_until};
+use memtrace_tests::{
+    Child, MemoryCgroup, Memtrace, Service, Serving, descendants, free_ports, status_bytes, wait_until,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -12,8 +14,9 @@ use tempfile::TempDir;
 
 /// Each is asked so often, as memtrace asks the programs.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The first close looks at everybody are over by then: at most one in so long.
-const SETTLES: Duration = Duration::from_secs(30);
+/// The first close looks at everybody are over by then, at most one in so long, and the programs at rest: Go collects a heap
+/// at least every two minutes.
+const SETTLES: Duration = Duration::from_secs(150);
 const SETTLES_EACH: Duration = Duration::from_millis(60);
 /// A figure is the median of so many stretches of so many scrapes.
 const STRETCHES: usize = 5;
@@ -24,6 +27,8 @@ const SELDOM_STRETCHES: usize = 3;
 
 /// Of the issue that asked for it: programs looked at once a second, percent of one CPU, MiB of RSS.
 const GOALS: [(usize, f64, f64); 2] = [(100, 1.0, 40.0), (1000, 5.0, 120.0)];
+/// Of each program's cgroup.
+const LIMIT_BYTES: u64 = 128 << 20;
 const MIB: f64 = 1048576.0;
 
 /// One that is asked for metrics.
@@ -77,6 +82,12 @@ fn measure(idle: &Path, count: usize) -> Value {
     // It is one of them itself.
     let mut crowd = Child::start(Command::new(idle).arg((count - 1).to_string()));
     assert_eq!(crowd.line().as_deref(), Some("ready"));
+    let pids: Vec<u32> = descendants(crowd.pid()).into_iter().chain([crowd.pid()]).collect();
+    assert_eq!(pids.len(), count);
+    // As containers are.
+    let cgroups: Vec<MemoryCgroup> =
+        pids.iter().map(|pid| MemoryCgroup::new(&format!("idle-{pid}"), LIMIT_BYTES)).collect();
+    cgroups.iter().zip(&pids).for_each(|(cgroup, pid)| cgroup.add(*pid));
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().to_str().expect("UTF-8");
     let agent = Serving::start_command(&mut Memtrace::command(&[
@@ -184,7 +195,7 @@ fn main() {
     let counts: Vec<usize> = arguments.map(|count| count.parse().expect("a number of programs")).collect();
     let idle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/workloads/idle");
     println!(
-        "all at once on the same machine, each scraped once a second; medians of {STRETCHES} stretches of {SCRAPES} s"
+        "all at once on the same machine, each program in a cgroup with a limit, each subject scraped once a second; medians of {STRETCHES} stretches of {SCRAPES} s"
     );
     let mut crowds = Vec::new();
     let mut goals = Vec::new();
