@@ -26,8 +26,8 @@ pub(super) const ABOUT: &[(&str, &str)] = &[
 ];
 
 const CPU_PERCENT: RangeInclusive<u64> = 1..=100;
-/// Its text and its rings alone take as much; and more than any machine has.
-const RSS_BYTES: RangeInclusive<u64> = 32 << 20..=1 << 50;
+/// Its text and its tables alone take as much, and as much again where lives are told; and more than any machine has.
+const RSS_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 50;
 /// The rings, the programs, the files of the agent itself.
 const OPEN_FILES: RangeInclusive<u64> = 256..=1 << 20;
 
