@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// An account stands for so long at most, and only while nothing was charged or given back, to the byte: it is a dozen files.
+/// An account, which is a dozen files, stands for so long at most, and only while the charge does. That is counted ahead, 64
+/// pages for each CPU: less than that may have changed, and a limit that was set meanwhile is seen late.
 const STANDS_NS: u64 = 10 * SECOND_NS;
 /// Nor does it with less than this part of the limit left, page cache or not: there much may change at one charge.
 const ROOM_PERCENT: u64 = 10;
 /// Nobody asked for it for so long.
-const FORGOTTEN_NS: u64 = 60 * SECOND_NS;
+const FORGOTTEN_NS: u64 = 15 * SECOND_NS;
 
 /// Made anew for each instant; keeps what still stands.
 #[derive(Debug)]

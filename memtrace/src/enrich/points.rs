@@ -65,6 +65,7 @@ impl PointReader {
 
     /// `None`: it has no memory any more. `status`: as it was just read.
     pub(super) fn read(&mut self, now: &mut Instant, status: Option<Status>, finder: &mut Finder) -> Option<Point> {
+        self.figures = None;
         let status = status.or_else(|| Status::read(self.pid).ok())?;
         let rss = status.rss_bytes()?;
         now.rss.insert(self.pid, Some(rss));
@@ -88,7 +89,9 @@ impl PointReader {
         }
         if own != self.own {
             self.is_moved = true;
-            [&own, &self.own, &self.directory].into_iter().flatten().for_each(|directory| now.moved(directory));
+            let limiting = own.clone().map(|own| now.limiting(own));
+            let all = [&own, &self.own, &self.directory, &limiting];
+            all.into_iter().flatten().for_each(|directory| now.moved(directory));
         }
         self.own.clone_from(&own);
         self.directory = own.map(|own| now.limiting(own));

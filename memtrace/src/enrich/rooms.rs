@@ -40,11 +40,12 @@ impl Room {
         self.is_below(little.percent) || self.ends_within(little.within_ns)
     }
 
-    /// It may be little by now, whoever has got what was allocated since.
-    fn may_be_little(&self, t_ns: u64, allocated_bytes: Option<u64>, little: Little) -> bool {
+    /// It may be little by now, whoever has got what was allocated since; `bytes_per_s`: how fast it is, of late.
+    fn may_be_little(&self, t_ns: u64, allocated_bytes: Option<u64>, bytes_per_s: u64, little: Little) -> bool {
         let Some((now, before)) = allocated_bytes.zip(self.allocated_bytes) else { return true };
-        let most = self.charge_bytes.saturating_add(now.wrapping_sub(before));
-        self.t_ns == 0 || t_ns.saturating_sub(self.t_ns) >= ASKED_NS || self.next(t_ns, most).is_little(little)
+        let charge_bytes = self.charge_bytes.saturating_add(now.wrapping_sub(before));
+        let most = Room { charge_bytes, bytes_per_s, ..*self };
+        self.t_ns == 0 || t_ns.saturating_sub(self.t_ns) >= ASKED_NS || most.is_little(little)
     }
 
     pub(super) fn is_below(&self, percent: u64) -> bool {
@@ -70,6 +71,8 @@ pub(super) struct Rooms {
     /// By path: its bytes are hashed faster than its components.
     of: HashMap<OsString, (Room, Option<Charge>)>,
     allocated: Option<Allocated>,
+    /// When all that was looked at last, and how much it was.
+    before: Option<(u64, u64)>,
 }
 
 impl Rooms {
@@ -104,7 +107,14 @@ impl Rooms {
     }
 
     fn measure_after(&mut self, now_ns: u64, version: u8, little: Little, allocated_bytes: Option<u64>) {
-        let due = |room: &Room| room.is_little(little) || room.may_be_little(now_ns, allocated_bytes, little);
+        // Of the time since the last look alone: what begins after a calm minute counts at once.
+        let since = |(t_ns, bytes): (u64, u64)| {
+            let grown = u128::from(allocated_bytes?.wrapping_sub(bytes)) * u128::from(SECOND_NS);
+            u64::try_from(grown / u128::from(now_ns.saturating_sub(t_ns).max(1))).ok()
+        };
+        let pace = self.before.map_or(Some(0), since).unwrap_or(u64::MAX);
+        self.before = allocated_bytes.map(|bytes| (now_ns, bytes));
+        let due = |room: &Room| room.is_little(little) || room.may_be_little(now_ns, allocated_bytes, pace, little);
         for (directory, (room, charge)) in self.of.iter_mut().filter(|(_, (room, _))| due(room)) {
             let read = charge.as_ref().and_then(Charge::read).or_else(|| {
                 // First time, or another cgroup has its name by now.
@@ -194,5 +204,8 @@ mod tests {
         assert_eq!(charge_at(14 * SECOND_NS, "105\n", 7000), 105, "so much may have gone there");
         assert_eq!(charge_at(15 * SECOND_NS, "950\n", 8000), 950);
         assert_eq!(charge_at(16 * SECOND_NS, "951\n", 8000), 951, "what is little is asked each time");
+        assert_eq!(charge_at(17 * SECOND_NS, "100\n", 8000), 100);
+        assert_eq!(charge_at(22 * SECOND_NS, "101\n", 8000), 100);
+        assert_eq!(charge_at(22 * SECOND_NS + SECOND_NS / 10, "131\n", 8040), 131, "400 a second, whatever was before");
     }
 }

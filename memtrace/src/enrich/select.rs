@@ -5,6 +5,7 @@ use crate::config::{Targets, file};
 use crate::event::TaskEvent;
 use crate::goruntime::{Finder, NotRead};
 use crate::host::facts::Facts;
+use crate::host::mounts::CgroupFacts;
 use crate::procfs::{self, ProcError, cgroup, process};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub struct Selector {
     /// The cgroup's path inside its hierarchy, with that hierarchy's v1 controllers (empty: v2).
     cgroup: Option<(String, Vec<String>)>,
     tree: Option<CgroupTree>,
+    from_above: Option<CgroupFacts>,
     /// Processes of which this user may not know what they are.
     not_permitted: u64,
     /// Files that were looked at before.
@@ -61,8 +63,12 @@ impl Selector {
             }
             _ => None,
         };
+        let is_below =
+            |tree: &CgroupTree| facts.cgroup.memory_path.as_ref().is_some_and(|at| tree.root.starts_with(at));
+        let is_above = facts.cgroup.namespace_root.is_some() && tree.as_ref().is_some_and(is_below);
+        let from_above = is_above.then(|| facts.cgroup.clone());
         let (finder, rules) = (Finder::default(), Rules::new(facts.cgroup.clone()));
-        Ok(Self { targets: targets.clone(), cgroup, tree, not_permitted: 0, finder, rules })
+        Ok(Self { targets: targets.clone(), cgroup, tree, from_above, not_permitted: 0, finder, rules })
     }
 
     /// Of those that are found only these, from now on; who was named stays. True: others than before.
@@ -156,6 +162,10 @@ impl Selector {
     fn in_cgroup(&self, pid: u32) -> bool {
         let Some((wanted, controllers)) = &self.cgroup else { return false };
         let Ok(memberships) = cgroup::read_memberships(pid) else { return false };
+        // From above its own cgroup namespace memtrace knows directories, not what they are called inside.
+        if let Some((facts, tree)) = self.from_above.as_ref().zip(self.tree.as_ref()) {
+            return facts.memory_directory(&memberships).is_some_and(|at| at.starts_with(&tree.root));
+        }
         let same = |m: &cgroup::Membership| match controllers.as_slice() {
             [] => m.is_v2(),
             v1 => m.controllers.iter().any(|c| v1.contains(c)),

@@ -242,10 +242,13 @@ impl<M: ReadMemory> Runtime<M> {
             rest = after;
         }
         self.memory.read_pieces(&mut pieces)?;
-        for (run, piece) in runs.iter().zip(&pieces) {
+        let mut rest = buffer.as_slice();
+        for (run, size) in runs.iter().zip(&sizes) {
+            let (read, after) = rest.split_at(*size);
+            rest = after;
             for address in *run {
-                let inside = piece.buffer.get((address - piece.address) as usize..).unwrap_or_default();
-                if !visit(Bytes(inside))? {
+                let inside = address - run.first().copied().unwrap_or(0);
+                if !visit(Bytes(read.get(inside as usize..).unwrap_or_default()))? {
                     return Ok(true);
                 }
             }

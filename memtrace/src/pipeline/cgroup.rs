@@ -73,6 +73,9 @@ fn of_path(path: &Path) -> Result<CgroupReport, Error> {
         return look(real, &facts);
     }
     let inside = path.to_str().and_then(|place| facts.memory_directory_at(place)).filter(|at| at.is_dir());
+    // As it is called here, where that is from above our cgroup namespace.
+    let shown = || Some(root.join(path.strip_prefix("/").ok()?)).filter(|at| at.is_dir());
+    let inside = inside.or_else(shown);
     let directory = inside.ok_or_else(|| {
         Error::NoTarget(match real {
             Some(_) => format!("{} is no directory of the memory hierarchy, {}", path.display(), root.display()),

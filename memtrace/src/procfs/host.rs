@@ -19,8 +19,9 @@ pub fn pressure() -> Option<Pressure> {
     Pressure::read(Path::new(psi::HOST))
 }
 
-/// All pages that the host has ever handed out, in bytes (`pgalloc_*` of /proc/vmstat): no cgroup can have been charged for
-/// more than went up here.
+/// All pages that the host has ever handed out, in bytes (`pgalloc_*` of /proc/vmstat): no cgroup uses more
+/// than it did and went up here. Two ways lead past it: pages of hugetlbfs that the controller counts (6.7 and later), and
+/// processes of v1 that take their charge along.
 #[derive(Debug)]
 pub struct Allocated(File);
 
@@ -67,7 +68,8 @@ mod tests {
         let allocated = Allocated::open().unwrap();
         let before = allocated.bytes().unwrap();
         // Into a buffer of its own that nobody has used before.
-        let status = Command::new("dd").args(["if=/dev/zero", "of=/dev/null", "bs=8M", "count=1", "status=none"]).status();
+        let status =
+            Command::new("dd").args(["if=/dev/zero", "of=/dev/null", "bs=8M", "count=1", "status=none"]).status();
         assert!(status.unwrap().success());
         assert!(allocated.bytes().unwrap() >= before + (8 << 20));
     }

@@ -38,7 +38,7 @@ impl<'a> FakeMemory<'a> {
 impl ReadMemory for FakeMemory<'_> {
     fn read_pieces(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
         let unmapped = || io::Error::from_raw_os_error(libc::EFAULT);
-        for Piece { address, buffer } in pieces {
+        for Piece { address, buffer } in &mut *pieces {
             let taken = READ_BYTES + buffer.len() as u64;
             let left = self.left_bytes.get().checked_sub(taken).ok_or_else(unmapped)?;
             self.left_bytes.set(left);
@@ -50,6 +50,8 @@ impl ReadMemory for FakeMemory<'_> {
                 done += count;
             }
         }
+        // As they may be left.
+        pieces.reverse();
         Ok(())
     }
 }
