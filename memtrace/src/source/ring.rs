@@ -102,7 +102,7 @@ impl Drain {
 
     /// Readable when the kernel side forces a wakeup: the events ring past its threshold, the urgent ring always.
     pub fn wakeup_fds(&self) -> std::io::Result<[OwnedFd; 2]> {
-        let urgent = self.rings.urgent.fd().ok_or(std::io::ErrorKind::NotFound)?;
-        Ok([self.rings.events.as_fd().try_clone_to_owned()?, urgent.try_clone_to_owned()?])
+        let Rings { events, urgent, .. } = &self.rings;
+        Ok([events.as_fd().try_clone_to_owned()?, urgent.fd().try_clone_to_owned()?])
     }
 }

@@ -7,7 +7,7 @@ const HOOKS: [&str; 2] = ["fentry", "tracepoint"];
 /// Calls in a row, short enough that some rows run without the machine's other work.
 const CALLS: usize = 1000;
 const ROWS: usize = 200;
-const TRIES: usize = 3;
+const TRIES: usize = 7;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![test("system_calls_get_the_hook_that_costs_bystanders_less", cheapest)]
@@ -23,12 +23,18 @@ fn cheapest() {
     // What is expected is attached below, or fails there; tracepoints are everywhere.
     let is_there = [expected == HOOKS[0] || is_accepted(HOOKS[0]), true];
     let mut costs = is_there.map(|is_there| is_there.then_some(f64::INFINITY));
-    // Each in turn: what else the machine does at one time is not taken for the price of one of them.
+    // Each in turn: what else the machine does at one time is not taken for the price of one of them. The cheaper of most
+    // tries is the cheaper: one during which the machine was faster than before and after decides nothing.
+    let (mut tries, mut cheaper_by_fentry) = (Vec::new(), 0);
     for _ in 0..TRIES {
-        for (hook, cost) in HOOKS.iter().zip(&mut costs) {
-            *cost = cost.map(|cost| cost.min(cost_ratio(hook, idle)));
+        let of = [0, 1].map(|at| is_there[at].then(|| cost_ratio(HOOKS[at], idle)));
+        for (cost, of) in costs.iter_mut().zip(of) {
+            *cost = cost.zip(of).map(|(cost, of)| cost.min(of));
         }
-        if is_there != [true; 2] || (costs[0] < costs[1]) == (expected == HOOKS[0]) {
+        cheaper_by_fentry += usize::from(of[0] < of[1]);
+        tries.push(of);
+        let most = cheaper_by_fentry.max(tries.len() - cheaper_by_fentry);
+        if is_there != [true; 2] || most > TRIES / 2 {
             break;
         }
     }
@@ -36,13 +42,13 @@ fn cheapest() {
         let said = ratio.map_or("refused here".to_owned(), |ratio| format!("{ratio:.2}"));
         note(&format!("a system call of a process nobody observes, by {hook}, against none without memtrace: {said}"));
     }
-    let [Some(fentry), Some(tracepoint)] = costs else {
+    if costs.contains(&None) {
         // What cannot be attached cannot be chosen, and is refused when asked for.
         assert!(costs[0].is_none() && costs[1].is_some() && expected == "tracepoint", "{costs:?}");
         return;
-    };
-    let cheaper = if fentry < tracepoint { "fentry" } else { "tracepoint" };
-    assert_eq!(cheaper, expected, "fentry {fentry:.3}, tracepoint {tracepoint:.3} of a call without memtrace");
+    }
+    let cheaper = HOOKS[usize::from(cheaper_by_fentry <= TRIES / 2)];
+    assert_eq!(cheaper, expected, "of a call without memtrace, {HOOKS:?}: {tries:.3?}");
 }
 
 /// ns of a row of calls that have nothing to do with memory, at their fastest.
