@@ -87,14 +87,17 @@ impl PointReader {
         if own != self.own && Status::read(self.pid).ok()?.rss_bytes().is_none() {
             return None;
         }
-        if own != self.own {
+        let has_moved = own != self.own;
+        if has_moved {
             self.is_moved = true;
-            let limiting = own.clone().map(|own| now.limiting(own));
-            let all = [&own, &self.own, &self.directory, &limiting];
-            all.into_iter().flatten().for_each(|directory| now.moved(directory));
+            [&own, &self.own, &self.directory].into_iter().flatten().for_each(|directory| now.moved(directory));
         }
         self.own.clone_from(&own);
         self.directory = own.map(|own| now.limiting(own));
+        // Its own has just been read anew.
+        if has_moved && self.directory != self.own {
+            self.directory.iter().for_each(|directory| now.moved(directory));
+        }
         let mut pressure = now.pressure;
         if let Some(account) = self.directory.as_ref().and_then(|directory| now.account(directory)) {
             pressure = account.pressure.or(pressure);

@@ -6,8 +6,6 @@ use std::time::Instant;
 
 const LIVES: u64 = 10_000;
 const BATCH: u64 = 500;
-/// Files of /proc that an observer keeps open of its target from its first tick on.
-const KEPT: usize = 2;
 /// What `stat` may remember of a process (docs/limits.md), of 4096 at most.
 const REMEMBERED_BYTES: u64 = 4096 * (50 << 10);
 /// Batches on the way when all CPUs are busy.
@@ -29,6 +27,15 @@ fn ten_thousand_processes_are_all_accounted_for() {
     let observers = [&named, &traced, &by_exe, &all_go].map(Memtrace::pid);
     let held = |pid: u32| (open_files(pid), BpfObjects::of(pid));
     memtrace_tests::wait_until("the tracer", || (held(traced.pid()).1.programs.len() > 10).then_some(()));
+    // From its first tick on an observer keeps files of its target open.
+    let status = format!("/proc/{parent_pid}/status");
+    let keeps = |file: std::fs::DirEntry| std::fs::read_link(file.path()).is_ok_and(|at| at.ends_with(&status));
+    for pid in [&named, &traced, &by_exe].map(Memtrace::pid) {
+        memtrace_tests::wait_until("its first tick", || {
+            let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its files");
+            files.flatten().any(keeps).then_some(())
+        });
+    }
     let before = observers.map(|pid| (open_files(pid), status_bytes(pid, "VmRSS")));
     let started = Instant::now();
     for _ in 0..LIVES / BATCH {
@@ -38,7 +45,7 @@ fn ten_thousand_processes_are_all_accounted_for() {
     println!("{LIVES} processes in {:?}, before {} observers", started.elapsed(), observers.len());
     // The descriptors of those that are gone close when their ends have been read.
     for (pid, (files, rss_bytes)) in observers.into_iter().zip(before) {
-        memtrace_tests::wait_until("no more files than before", || (open_files(pid) <= files + KEPT).then_some(()));
+        memtrace_tests::wait_until("no more files than before", || (open_files(pid) <= files).then_some(()));
         let peak = status_bytes(pid, "VmHWM");
         println!("{pid}: RSS {} KiB before, {} KiB at most", rss_bytes >> 10, peak >> 10);
         assert!(peak <= rss_bytes + REMEMBERED_BYTES + QUEUED_BYTES, "{peak} bytes, {rss_bytes} before");
