@@ -7,8 +7,6 @@ use bytemuck::{Pod, Zeroable};
 pub struct Host {
     /// Kernel virtual address of physical address 0 (x86-64 `page_offset_base`); 0: page tables cannot be read here.
     pub direct_map: u64,
-    /// Next id for targets made in the kernel (atomic), counted from [`crate::target::KERNEL_IDS`].
-    pub next_target: u64,
     /// The process whose magic madvise calls calibrate; 0: none.
     pub calibrate_tgid: u64,
     /// Targets that could not be added because the set was full (atomic).

@@ -48,6 +48,8 @@ static HOST: Array<Host> = Array::with_max_entries(1, 0);
 #[map]
 static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1024, 0);
 #[map]
+static ADOPTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+#[map]
 static LAST_FAULT: PerCpuArray<Last> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static STALLS: Array<Stall> = Array::with_max_entries(CELLS, 0);
@@ -167,6 +169,12 @@ pub fn scratch() -> Option<&'static mut Scratch> {
 #[inline(always)]
 pub fn last_fault() -> Option<&'static mut Last> {
     shared!(LAST_FAULT.get_ptr_mut(0))
+}
+
+/// Targets that this CPU made.
+#[inline(always)]
+pub fn adopted() -> Option<&'static mut u64> {
+    shared!(ADOPTED.get_ptr_mut(0))
 }
 
 #[inline(always)]

@@ -6,6 +6,7 @@
 //! stays under 50 KiB, so the default of 4096 processes is bounded at about 200 MiB and in practice far below; the
 //! interval's share is given back at every tick.
 mod creators;
+mod forgotten;
 mod latency;
 mod ledger;
 mod level;
@@ -24,13 +25,11 @@ pub use view::Figures;
 use crate::account::Account;
 use crate::event::{Event, Refaults, TargetId};
 use crate::snapshot::{GoBuild, Snapshot, SnapshotKind};
+use forgotten::Forgotten;
 use pressure::Pressures;
 use process::Process;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
-
-/// Forgotten targets remembered; ids are not used twice, so only records on the way matter.
-const MAX_FORGOTTEN: usize = 65536;
 
 /// Where the window begins and how much is remembered.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +79,7 @@ impl Key {
 pub struct Aggregator {
     config: AggregateConfig,
     processes: HashMap<Key, Process>,
-    /// Targets that turned out not to be meant: records of theirs may still be on the way.
-    forgotten: HashSet<TargetId>,
+    forgotten: Forgotten,
     /// All folded processes together.
     others: Process,
     /// Events of processes that found no room and nobody to fold.
@@ -99,7 +97,7 @@ impl Aggregator {
         Self {
             config,
             processes: HashMap::new(),
-            forgotten: HashSet::new(),
+            forgotten: Forgotten::default(),
             others,
             overflowed_events: 0,
             pressures: Pressures::default(),
@@ -137,17 +135,14 @@ impl Aggregator {
 
     /// Drops a target that turned out not to be wanted (a provisional one), with all it did.
     pub fn forget(&mut self, target: TargetId) {
-        if self.forgotten.len() >= MAX_FORGOTTEN {
-            self.forgotten.clear();
-        }
-        self.forgotten.insert(target);
+        self.forgotten.add(target);
         self.processes.remove(&Key::of(target, 0));
     }
 
     /// Counts one event; of an unknown process too, so that nothing is lost.
     pub fn apply(&mut self, event: &Event) {
         let (key, pid, t_ns) = match (event.meta(), event) {
-            (Some(meta), _) if self.forgotten.contains(&meta.target) => return,
+            (Some(meta), _) if self.forgotten.contains(meta.target) => return,
             (Some(meta), _) => (Key::of(meta.target, meta.tgid), Some(meta.tgid), meta.t_ns),
             (None, Event::Sample(sample)) => (Key::of(sample.target, 0), None, sample.t_ns),
             (None, _) => return,
@@ -201,10 +196,10 @@ impl Aggregator {
         self.processes.get(&Key::of(target, 0)).map(|process| view::view(process, SnapshotKind::Summary))
     }
 
-    /// Those that have not ended, in the order that they were met in.
+    /// Those that have not ended, in the order that they began in.
     pub fn living(&self) -> Vec<crate::snapshot::ProcessSnapshot> {
         let mut living: Vec<_> = self.processes.iter().filter(|(_, process)| !process.is_over()).collect();
-        living.sort_by_key(|(key, _)| **key);
+        living.sort_by_key(order);
         living.into_iter().map(|(_, process)| view::view(process, SnapshotKind::Summary)).collect()
     }
 
@@ -221,7 +216,7 @@ impl Aggregator {
     /// Who has this pid now: the end of one that had it before may not have been seen.
     pub fn living_of(&self, pid: u32) -> Option<TargetId> {
         let of_pid = self.processes.iter().filter(|(_, process)| !process.is_over() && process.pid == Some(pid));
-        of_pid.max_by_key(|(key, _)| **key).map(|(_, process)| process.target)
+        of_pid.max_by_key(order).map(|(_, process)| process.target)
     }
 
     pub fn lives(&self, target: TargetId) -> bool {
@@ -239,12 +234,12 @@ impl Aggregator {
 
     fn snapshot(&self, kind: SnapshotKind, t_ns: u64, account: Account) -> Snapshot {
         let wanted = |p: &Process| kind == SnapshotKind::Summary || p.interval.active || !p.is_over();
-        let mut keyed: Vec<_> = self.processes.iter().filter(|(_, p)| wanted(p)).collect();
-        keyed.sort_by_key(|(key, _)| **key);
+        let mut ordered: Vec<_> = self.processes.iter().filter(|(_, p)| wanted(p)).collect();
+        ordered.sort_by_key(order);
         let has_others = self.others.folded > 0 || self.overflowed_events > 0;
         let others =
             [&self.others].into_iter().filter(|p| has_others && (kind == SnapshotKind::Summary || p.interval.active));
-        let processes = keyed.into_iter().map(|(_, p)| p).chain(others).map(|p| view::view(p, kind)).collect();
+        let processes = ordered.into_iter().map(|(_, p)| p).chain(others).map(|p| view::view(p, kind)).collect();
         let mut notes = Vec::new();
         if self.others.folded > 0 {
             notes.push(format!(
@@ -291,6 +286,11 @@ impl Aggregator {
             }
         }
     }
+}
+
+/// By when it began; what is not known yet of one is so of the newest. Ids are in no order.
+fn order((key, process): &(&Key, &Process)) -> (u64, Key) {
+    (process.start_time_ns.unwrap_or(u64::MAX), **key)
 }
 
 /// The event without what cannot be added up over processes.

@@ -99,6 +99,8 @@ func memstats() {
 		{"thp_bytes", rollup(text, "\nAnonHugePages:")},
 	}
 	version := runtime.Version()
+	// With one P, the sweeper of the last collection has not yet given back work buffers unless it was let run.
+	runtime.Gosched()
 	runtime.ReadMemStats(&stats)
 	line = append(line[:0], `{"command":"memstats","go_version":"`...)
 	line = append(append(line, version...), '"')
