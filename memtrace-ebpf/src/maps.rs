@@ -1,19 +1,25 @@
 //! All maps, private; everybody else calls these functions. Values that several CPUs write are written with atomics.
+macro_rules! shared {
+    ($expr:expr) => {
+        // SAFETY: the pointer comes from a lookup that the verifier has checked for null; map memory outlives the
+        // program run, and concurrent writers only use atomics or accept the benign race named at the write.
+        $expr.map(|p| unsafe { &mut *p })
+    };
+}
 pub mod fatal;
 pub mod walk;
 pub mod words;
 
+use crate::ids;
 use crate::inflight::{Activity, InFlight};
 use crate::probes::{fault::Last, reclaim::Stall};
 use crate::scratch::{Chunk, ROOMS, Scratch};
-use crate::{ids, kread};
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, StackTrace};
 use memtrace_common::counters::ProgramCounters;
 use memtrace_common::host::Host;
 use memtrace_common::names::HOOKS;
-use memtrace_common::records::WalkPlan;
 use memtrace_common::refault::{ChunkKey, FaultStats};
 use memtrace_common::target::Target;
 
@@ -66,14 +72,6 @@ pub struct Blank {
 pub(crate) const RING_EVENTS: &RingBuf = &EVENTS;
 pub(crate) const RING_URGENT: &RingBuf = &URGENT;
 
-macro_rules! shared {
-    ($expr:expr) => {
-        // SAFETY: the pointer comes from a lookup that the verifier has checked for null; map memory outlives the
-        // program run, and concurrent writers only use atomics or accept the benign race named at the write.
-        $expr.map(|p| unsafe { &mut *p })
-    };
-}
-
 #[inline(always)]
 pub fn target(tgid: u32) -> Option<&'static mut Target> {
     shared!(TARGETS.get_ptr_mut(&tgid))
@@ -112,11 +110,6 @@ pub fn start_faults(tgid: u32, target: u32) -> bool {
 pub fn remove_faults(tgid: u32) {
     // Absent is fine: fault tracking may be off.
     let _ = FAULTS.remove(&tgid);
-}
-
-#[inline(always)]
-pub fn walk_plan(tgid: u32) -> Option<&'static mut WalkPlan> {
-    shared!(walk::PLANS.get_ptr_mut(&tgid))
 }
 
 #[inline(always)]

@@ -20,6 +20,9 @@ pub struct MapRecord {
     pub pad: u32,
 }
 
+/// In [`MapRecord::map_flags`], of every architecture: maps over what is there. Without it nothing is unmapped.
+pub const MAP_FIXED: u32 = 0x10;
+
 /// Meaning of [`MapRecord::op`].
 pub mod map_op {
     pub const MMAP: u32 = 1;

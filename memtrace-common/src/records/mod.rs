@@ -14,7 +14,7 @@ pub use advise::AdviseRecord;
 pub use call::{Call, GO_COUNTERS};
 pub use fatal::{FATAL_FRAMES, FATAL_TEXT_BYTES, FatalRecord, fatal_op};
 pub use fault::FaultRecord;
-pub use map::{MapRecord, map_op};
+pub use map::{MAP_FIXED, MapRecord, map_op};
 pub use oom::{OomRecord, oom_op};
 pub use reclaim::{ReclaimRecord, reclaim_op};
 pub use task::{TaskRecord, task_op};

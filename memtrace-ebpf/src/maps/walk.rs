@@ -9,7 +9,10 @@ static WALK_PLANS: HashMap<u32, WalkPlan> = HashMap::with_max_entries(4096, 0);
 #[map]
 static WALKS_DUE: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 
-pub(super) const PLANS: &HashMap<u32, WalkPlan> = &WALK_PLANS;
+#[inline(always)]
+pub fn plan(tgid: u32) -> Option<&'static mut WalkPlan> {
+    shared!(WALK_PLANS.get_ptr_mut(&tgid))
+}
 
 /// Whether it was due, and is the caller's now.
 #[inline(always)]

@@ -118,11 +118,7 @@ fn settle(slot: &mut InFlight, done: &mut Done, advice: i32) {
             mark_whole(slot, f, &pages, fell, advice);
         }
     } else {
-        // RSS and the page tables disagree although nobody was seen to interfere: in a process with company a fault was
-        // half-way (its page counted, its event yet to come), and the page tables are right.
-        if fell != slot.resident && !done.concurrent() && call::has_company(slot) {
-            done.flags |= flags::CONCURRENT;
-        }
+        done.doubt(slot, slot.resident);
         let proven = fell == slot.resident || done.concurrent() && done.result >= 0;
         if proven && slot.resident == slot.marked {
             return;

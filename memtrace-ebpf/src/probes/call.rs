@@ -111,6 +111,16 @@ impl Done {
         Self { t_ns: kread::now(), result, rss_after, flags: bits, fell }
     }
 
+    /// RSS did not fall by these pages although nobody was seen to interfere: in a process with company a fault was
+    /// half-way. Its event is yet to come, but its page was counted; or a whole batch of pages was on its way from the
+    /// CPU's part of the counter to the common one (`percpu_counter_add_batch`). What was counted in page tables is right.
+    #[inline(always)]
+    pub fn doubt(&mut self, slot: &InFlight, pages: u64) {
+        if self.fell != pages as i64 && has_company(slot) {
+            self.flags |= flags::CONCURRENT;
+        }
+    }
+
     #[inline(always)]
     pub fn concurrent(&self) -> bool {
         self.flags & flags::CONCURRENT != 0

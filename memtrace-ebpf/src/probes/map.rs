@@ -7,12 +7,11 @@ use crate::marks::{self, Owner};
 use crate::syscall::{Enter, Exit};
 use crate::target::observed;
 use crate::{ids, kread, maps, param};
+use memtrace_common::UNKNOWN;
 use memtrace_common::header::flags;
 use memtrace_common::kind;
 use memtrace_common::names::Hook;
-use memtrace_common::records::{MapRecord, map_op};
-
-const MAP_FIXED: u64 = 0x10;
+use memtrace_common::records::{MAP_FIXED, MapRecord, map_op};
 
 pub fn mmap_enter(ctx: &impl Enter) {
     let Some(who) = observed() else { return };
@@ -62,7 +61,8 @@ pub fn exit(ctx: &impl Exit) {
     let Some(slot) = call::leaving(Hook::Map, |op| op <= map_op::BRK) else { return };
     let op = slot.op;
     let result = ctx.result();
-    let done = Done::read(slot, result);
+    let mut done = Done::read(slot, result);
+    done.doubt(slot, if slot.resident == UNKNOWN { 0 } else { slot.resident });
     forget_unmapped(slot, op, result);
     let length = if op == map_op::BRK { (result as u64).abs_diff(slot.extra) } else { slot.length };
     if !call::wanted(kind::MAP, slot.target, length) {
@@ -109,7 +109,7 @@ fn forget_unmapped(slot: &InFlight, op: u32, result: i64) {
     let (mut address, mut length) = (slot.address, slot.length);
     let mut moved = false;
     if op == map_op::MMAP {
-        if slot.extra >> 32 & MAP_FIXED == 0 {
+        if (slot.extra >> 32) as u32 & MAP_FIXED == 0 {
             return;
         }
         address = result as u64;

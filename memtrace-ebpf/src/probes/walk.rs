@@ -20,7 +20,7 @@ const NOT_READ: u64 = u64::MAX;
 /// Raw `signal_deliver`, behind the program that copies the statistics.
 pub fn signal_deliver(ctx: &RawTracePointContext) {
     let Some((tgid, tid, target)) = words::victim(Hook::Walk, ctx) else { return };
-    let Some(plan) = maps::walk_plan(tgid).filter(|_| maps::walk::take(tgid)) else {
+    let Some(plan) = maps::walk::plan(tgid).filter(|_| maps::walk::take(tgid)) else {
         return count(Hook::Walk, Outcome::Filtered);
     };
     plan.state.began_ns = kread::now();
@@ -30,7 +30,7 @@ pub fn signal_deliver(ctx: &RawTracePointContext) {
     [plan.state.list, plan.state.listed] = kread::user(plan.allgs).unwrap_or([NOT_READ; 2]);
     buckets::walk_buckets();
     goroutines::walk_goroutines();
-    let Some(plan) = maps::walk_plan(tgid) else { return };
+    let Some(plan) = maps::walk::plan(tgid) else { return };
     let about = About { kind: kind::WALK_END, tgid, tid, target: target.id, t_ns: kread::now(), flags: 0 };
     emit::urgent(Hook::Walk, |record: &mut WalkEndRecord| {
         record.header = about.header(size_of::<WalkEndRecord>());
@@ -45,7 +45,7 @@ fn current(kind: u16, size: usize) -> Option<(&'static mut WalkPlan, Header)> {
     let (tgid, tid) = ids::current();
     let target = maps::target(tgid)?.id;
     let about = About { kind, tgid, tid, target, t_ns: kread::now(), flags: 0 };
-    Some((maps::walk_plan(tgid)?, about.header(size)))
+    Some((maps::walk::plan(tgid)?, about.header(size)))
 }
 
 #[inline(always)]

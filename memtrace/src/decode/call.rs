@@ -8,7 +8,7 @@ use memtrace_common::records;
 pub(super) enum Drops {
     /// All of them: it succeeded and unmaps.
     Resident,
-    /// None (MADV_FREE, MADV_HUGEPAGE).
+    /// None (MADV_FREE, MADV_HUGEPAGE, mmap where there is room).
     Nothing,
     /// Cannot be said from the arguments alone.
     Unsaid,
@@ -29,9 +29,10 @@ pub(super) fn decode_call(
     let (unmapped_bytes, approximate) = match (resident_bytes, drops) {
         _ if limit_bytes == 0 => (Some(0), false),
         _ if has(flags::FOREIGN) || !rss => (None, false),
+        // Then RSS fell for another reason, which need not have been seen.
+        (_, Drops::Nothing) => (Some(0), false),
         _ if !has(flags::CONCURRENT) => (Some(fall_bytes), false),
         (Some(resident), Drops::Resident) => (Some(resident.min(limit_bytes)), false),
-        (_, Drops::Nothing) => (Some(0), false),
         _ => (Some(fall_bytes), true),
     };
     Call {

@@ -1,7 +1,7 @@
 use super::call::{Drops, decode_call};
 use super::{DecodeError, Decoder, decode_meta};
 use crate::event::{MapEvent, MapOp};
-use memtrace_common::records::{MapRecord, map_op};
+use memtrace_common::records::{MAP_FIXED, MapRecord, map_op};
 
 pub(super) fn decode_map(decoder: &Decoder, record: &MapRecord) -> Result<MapEvent, DecodeError> {
     let op = match record.op {
@@ -19,7 +19,11 @@ pub(super) fn decode_map(decoder: &Decoder, record: &MapRecord) -> Result<MapEve
         None if op == MapOp::Brk => Some(u64::MAX),
         None => Some(record.call.length),
     };
-    let drops = if op == MapOp::Munmap && record.call.result == 0 { Drops::Resident } else { Drops::Unsaid };
+    let drops = match op {
+        MapOp::Munmap if record.call.result == 0 => Drops::Resident,
+        MapOp::Mmap if record.map_flags & MAP_FIXED == 0 => Drops::Nothing,
+        _ => Drops::Unsaid,
+    };
     Ok(MapEvent {
         meta: decode_meta(&record.header),
         call: decode_call(decoder, &record.header, &record.call, limit_bytes.unwrap_or(u64::MAX), drops),

@@ -112,6 +112,7 @@ fn unmapped_bytes_follow_the_rule_for_each_kind_of_knowledge() {
         ("alone, failed half-way", advise(RSS, advice::DONTNEED, nomem), (Some(3), false)),
         ("busy pageout is no promise", advise(BUSY, advice::PAGEOUT, call(8, 100, 97, 8)), (Some(3), true)),
         ("busy free", advise(BUSY, advice::FREE, call(8, 100, 90, 8)), (Some(0), false)),
+        ("a fault half-way, and free", advise(RSS, advice::FREE, call(8, 100, 69, 8)), (Some(0), false)),
         ("busy hugepage", advise(BUSY, 14, call(8, 100, 90, 8)), (Some(0), false)),
         ("foreign", advise(RSS | flags::FOREIGN, advice::DONTNEED, call(8, 100, 92, 8)), (None, false)),
         ("no rss", advise(0, advice::DONTNEED, call(8, 100, 92, 8)), (None, false)),
@@ -120,6 +121,13 @@ fn unmapped_bytes_follow_the_rule_for_each_kind_of_knowledge() {
     for (name, record, expected) in cases {
         assert_eq!(unmapped(&record), expected, "{name}");
     }
+}
+
+#[test]
+fn mmap_unmaps_only_where_it_is_to_map_over() {
+    let over = |map_flags| MapRecord { map_flags, ..map(flags::RSS, map_op::MMAP, 0, call(40, 100, 69, UNKNOWN)) };
+    assert_eq!(map_event(&over(0x22)).call.unmapped_bytes, Some(0), "a fault of another thread was half-way");
+    assert_eq!(map_event(&over(0x32)).call.unmapped_bytes, Some(31 * PAGE));
 }
 
 #[test]
