@@ -1,5 +1,5 @@
 //! Who has series of its own. The others are summed up in one more, so that sums over all stay right.
-use super::families::{Families, Value, label};
+use super::families::{Families, Series, Value, label};
 use super::process::{self, Figure};
 use super::table::{Kind, Metric};
 use crate::dossier::{Living, Present};
@@ -43,7 +43,8 @@ impl Admitted {
         }
         for metric in Metric::ALL {
             if let Some(value) = sums.get(metric).or(self.totals.get(metric)) {
-                families.push(*metric, vec![label("pid", OTHER)], value.clone());
+                let shared = [label("pid", OTHER)].into();
+                families.push(*metric, Series { shared, own: None, value: value.clone() });
             }
         }
         families.add(Metric::LeftOut, &[], self.others.len() as u64);

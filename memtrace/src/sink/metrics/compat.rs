@@ -1,8 +1,8 @@
 //! The names that client_golang gives to what a process says of itself, for dashboards that are made for them.
-use super::families::{Series, Value};
+use super::families::Value;
 use super::process::{NS_PER_S, labels};
 use super::table::Kind;
-use super::text::{family, metric_type, pair, proto};
+use super::text::{family, labelled, metric_type, valued};
 use crate::dossier::Living;
 use crate::goruntime::GoFigures;
 use crate::procfs::clock::ClockOffset;
@@ -97,7 +97,7 @@ pub(super) fn render<'a>(processes: impl Iterator<Item = &'a Living>) -> Result<
     let series = |name: &Name| {
         let of = |of: &Known<'_>| {
             let value = Value::Number((name.value)(of)?);
-            Some(proto(name.kind, Series { labels: labels(of.living), value }))
+            Some(valued(name.kind, labelled(&labels(of.living)), &value))
         };
         family(name.name, name.help, metric_type(name.kind), known.iter().filter_map(of).collect())
     };
@@ -113,7 +113,7 @@ fn pauses(of: &Known<'_>) -> Option<prometheus::proto::Metric> {
     let mut summary = Summary::default();
     summary.set_sample_count(go.num_gc);
     summary.set_sample_sum(seconds(go.pause_total_ns));
-    let mut series = prometheus::proto::Metric::from_label(labels(of.living).into_iter().map(pair).collect());
+    let mut series = labelled(&labels(of.living));
     series.set_summary(summary);
     Some(series)
 }
@@ -122,7 +122,7 @@ fn info(of: &Known<'_>) -> Option<prometheus::proto::Metric> {
     let version = &of.living.process.go.as_ref()?.version;
     let mut labels = labels(of.living);
     labels.push(super::families::label("version", version));
-    Some(proto(Kind::Gauge, Series { labels, value: Value::Number(1.0) }))
+    Some(valued(Kind::Gauge, labelled(&labels), &Value::Number(1.0)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Series by metric, before anybody has written them down.
 use super::histogram::Histogram;
 use super::table::Metric;
+use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::sink) struct Label {
@@ -46,8 +47,17 @@ impl Value {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::sink) struct Series {
-    pub(in crate::sink) labels: Vec<Label>,
+    /// Made once for all series of a process.
+    pub(in crate::sink) shared: Arc<[Label]>,
+    /// Behind those.
+    pub(in crate::sink) own: Option<Label>,
     pub(in crate::sink) value: Value,
+}
+
+impl Series {
+    pub(in crate::sink) fn labels(&self) -> impl Iterator<Item = &Label> {
+        self.shared.iter().chain(&self.own)
+    }
 }
 
 /// The series of each metric, in the order of the table.
@@ -67,12 +77,12 @@ impl Families {
 
     pub(super) fn add_float(&mut self, metric: Metric, labels: &[Label], value: Option<f64>) {
         if let Some(value) = value {
-            self.push(metric, labels.to_vec(), Value::Number(value));
+            self.push(metric, Series { shared: labels.into(), own: None, value: Value::Number(value) });
         }
     }
 
-    pub(super) fn push(&mut self, metric: Metric, labels: Vec<Label>, value: Value) {
-        self.0[metric as usize].push(Series { labels, value });
+    pub(super) fn push(&mut self, metric: Metric, series: Series) {
+        self.0[metric as usize].push(series);
     }
 
     /// Those that have any.

@@ -1,10 +1,11 @@
 //! The series of one process.
-use super::families::{Families, Label, Value};
+use super::families::{Families, Label, Series, Value};
 use super::histogram::Histogram;
 use super::table::Metric;
 use crate::dossier::{Divided, Living, Present, headroom};
 use crate::timeline::Signal;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(super) const NS_PER_S: u64 = 1_000_000_000;
 /// An older look says nothing of now; without any need there is one every 300 s.
@@ -99,10 +100,10 @@ fn age_s(divided: &Divided, present: &Present) -> f64 {
 }
 
 pub(super) fn add(families: &mut Families, living: &Living, figures: Vec<Figure>) {
-    let labels = labels(living);
+    let labels: Arc<[Label]> = labels(living).into();
     for Figure { metric, label, value } in figures {
         let own = label.map(|(name, value)| Label { name, value: value.to_owned() });
-        families.push(metric, labels.iter().cloned().chain(own).collect(), value);
+        families.push(metric, Series { shared: labels.clone(), own, value });
     }
 }
 

@@ -60,7 +60,7 @@ fn by_name(metric: Metric, name: Name, series: Vec<Series>) -> Vec<(Name, Vec<Se
     if metric != Metric::Charge {
         return vec![(name, series)];
     }
-    let is_container = |series: &Series| series.labels.iter().any(|label| label.name == "container");
+    let is_container = |series: &Series| series.labels().any(|label| label.name == "container");
     let (containers, others) = series.into_iter().partition(is_container);
     let named: [(Name, Vec<Series>); 2] = [(names::CONTAINER_USAGE, containers), (name, others)];
     named.into_iter().filter(|(_, series)| !series.is_empty()).collect()
@@ -70,7 +70,7 @@ fn by_name(metric: Metric, name: Name, series: Vec<Series>) -> Vec<(Name, Vec<Se
 fn beside_stacks(series: Vec<Series>, stacks: &[Series]) -> Vec<Series> {
     let mut stacks = stacks.iter();
     let less = |mut series: Series| {
-        let stack = stacks.find(|stack| stack.labels == series.labels)?;
+        let stack = stacks.find(|stack| stack.shared == series.shared)?;
         if let (Value::Number(all), Value::Number(stack)) = (&mut series.value, &stack.value) {
             *all = (*all - stack).max(0.0);
         }
@@ -107,7 +107,7 @@ fn number(metric: Metric, name: Name, series: &Series, times: Times) -> NumberDa
     // One metric is of one type: seconds have parts.
     let value = if name.unit == "s" { Number::AsDouble(value) } else { Number::AsInt(value as i64) };
     NumberDataPoint {
-        attributes: attributes(metric, &series.labels),
+        attributes: attributes(metric, series),
         start_time_unix_nano: start_ns(name.shape, times),
         time_unix_nano: times.now_ns,
         value: Some(value),
@@ -120,7 +120,7 @@ fn histogram(metric: Metric, series: &Series, times: Times) -> HistogramDataPoin
     let none = Histogram::default();
     let histogram = if let Value::Histogram(histogram) = &series.value { histogram } else { &none };
     HistogramDataPoint {
-        attributes: attributes(metric, &series.labels),
+        attributes: attributes(metric, series),
         start_time_unix_nano: start_ns(Shape::Counter, times),
         time_unix_nano: times.now_ns,
         count: histogram.count(),
@@ -135,7 +135,7 @@ fn start_ns(shape: Shape, times: Times) -> u64 {
     if shape == Shape::Counter { times.start_ns } else { 0 }
 }
 
-fn attributes(metric: Metric, labels: &[Label]) -> Vec<KeyValue> {
+fn attributes(metric: Metric, series: &Series) -> Vec<KeyValue> {
     let of = |label: &Label| {
         let (name, is_number) = names::attribute(label.name);
         match label.value.parse().ok().filter(|_| is_number) {
@@ -149,5 +149,5 @@ fn attributes(metric: Metric, labels: &[Label]) -> Vec<KeyValue> {
         Metric::MappedReady => Some(text("go.memory.type", "other")),
         _ => None,
     };
-    labels.iter().map(of).chain(kind).collect()
+    series.labels().map(of).chain(kind).collect()
 }
