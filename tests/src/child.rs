@@ -16,6 +16,8 @@ pub struct Child {
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     spoken: Arc<AtomicBool>,
+    /// Its stdout is closed.
+    silent: Arc<AtomicBool>,
     stderr: Option<JoinHandle<String>>,
     status: Option<ExitStatus>,
 }
@@ -29,7 +31,8 @@ impl Child {
         let (sender, lines) = channel();
         let stdout = child.stdout.take().expect("a pipe");
         let spoken = Arc::new(AtomicBool::new(false));
-        let speaks = spoken.clone();
+        let silent = Arc::new(AtomicBool::new(false));
+        let (speaks, falls_silent) = (spoken.clone(), silent.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let Ok(line) = line else { break };
@@ -38,6 +41,7 @@ impl Child {
                     break;
                 }
             }
+            falls_silent.store(true, Relaxed);
         });
         let mut pipe = child.stderr.take().expect("a pipe");
         let stderr = std::thread::spawn(move || {
@@ -46,7 +50,7 @@ impl Child {
             String::from_utf8_lossy(&text).into_owned()
         });
         let stdin = child.stdin.take();
-        Self { name, child, stdin, lines, spoken, stderr: Some(stderr), status: None }
+        Self { name, child, stdin, lines, spoken, silent, stderr: Some(stderr), status: None }
     }
 
     pub fn pid(&self) -> u32 {
@@ -74,9 +78,13 @@ impl Child {
         }
     }
 
-    /// Whether anything has come on stdout yet.
+    /// Whether anything has come on stdout yet; who has ended never will.
+    #[track_caller]
     pub fn has_spoken(&self) -> bool {
-        self.spoken.load(Relaxed)
+        let is_silent = self.silent.load(Relaxed);
+        let spoken = self.spoken.load(Relaxed);
+        assert!(spoken || !is_silent, "{} has ended without a word", self.name);
+        spoken
     }
 
     pub fn close_stdin(&mut self) {

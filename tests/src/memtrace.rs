@@ -120,6 +120,7 @@ impl Memtrace {
     }
 
     /// Whether anything has come on stdout yet.
+    #[track_caller]
     pub fn has_spoken(&self) -> bool {
         self.child.has_spoken()
     }

@@ -11,6 +11,8 @@ use std::path::Path;
 
 const LIMIT_PAGES: u64 = 16384;
 const LAZY_PAGES: u64 = 12288;
+/// `MEMCG_CHARGE_BATCH`: with 32 or less a CPU of 5.10 keeps its part to itself.
+const CPU_BATCH: u64 = 32;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -31,8 +33,12 @@ fn lazy() {
     let before = stat(&group, "pgsteal");
     outgrow(&mut pages, LAZY_PAGES);
     let gone = LAZY_PAGES - pages.resident(0, LAZY_PAGES);
-    // The kernel brings its sums up to date within seconds.
-    wait_until("as many pages stolen as are gone", || (stat(&group, "pgsteal") - before == gone).then_some(()));
+    // The kernel brings its sums up to date within seconds, but for what each CPU counted last.
+    let kept = CPU_BATCH * std::thread::available_parallelism().expect("CPUs").get() as u64;
+    wait_until("as many pages stolen as are gone", || {
+        let stolen = stat(&group, "pgsteal") - before;
+        (gone - kept..=gone).contains(&stolen).then_some(())
+    });
     let lines = memtrace.interrupt().json();
     let stalls: Vec<&Value> = lines.iter().filter(|line| line["family"] == "reclaim").collect();
     let told = |stall: &&Value| stall["detail"]["reclaimed_bytes"].as_u64().expect("reclaimed_bytes") / PAGE;
