@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// Its timer: ring bytes ≥ rate × this × record size.
 const DRAIN: Duration = Duration::from_millis(5);
 /// While nothing comes it looks less and less often, down to this: a ring that fills wakes it. Where nobody waits for a line
-/// it is left to the clock of the samplers, after whose ticks it looks anyway.
+/// it begins with this, and is left to the clock of the samplers, after whose ticks it looks anyway.
 const IDLE: Duration = Duration::from_millis(50);
 const IDLE_TICKS: u32 = 2;
 const MOST_IDLE: Duration = Duration::from_millis(250);
@@ -91,8 +91,11 @@ impl Loop<'_> {
         let [events, urgent] = fds;
         let events = watch(events)?;
         let urgent = watch(urgent)?;
-        let mut pause = DRAIN;
-        let idle = if is_watch { tick.saturating_mul(IDLE_TICKS).clamp(IDLE, MOST_IDLE) } else { IDLE };
+        let (busy, idle) = match is_watch {
+            true => (IDLE, tick.saturating_mul(IDLE_TICKS).clamp(IDLE, MOST_IDLE)),
+            false => (DRAIN, IDLE),
+        };
+        let mut pause = busy;
         let timer = tokio::time::sleep(pause);
         tokio::pin!(timer);
         let mut ticks = tokio::time::interval(tick);
@@ -136,7 +139,7 @@ impl Loop<'_> {
                 }
             }
             let is_idle = !self.drain.drain(|batch| self.work.try_send(Work::Batch(batch)).is_ok());
-            pause = if is_idle { (pause + pause / 4).min(idle) } else { DRAIN };
+            pause = if is_idle { (pause + pause / 4).min(idle) } else { busy };
             timer.as_mut().reset(Instant::now() + pause);
             if let Some(code) = self.child.as_mut().and_then(TracedChild::ended) {
                 return Ok((failed.unwrap_or(End::TargetsGone), Some(code)));
