@@ -35,7 +35,7 @@ FaultStats 464
 FaultStats.log2_ns 56
 ChunkKey 16
 Target 24
-Host 56
+Host 48
 Params 292
 Params.mm 88
 Params.cgroup 152
