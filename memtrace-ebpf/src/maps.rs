@@ -6,6 +6,8 @@ macro_rules! shared {
         $expr.map(|p| unsafe { &mut *p })
     };
 }
+
+pub mod adopted;
 pub mod fatal;
 pub mod walk;
 pub mod words;
@@ -53,8 +55,6 @@ static BLANK: Array<Blank> = Array::with_max_entries(1, 0);
 static HOST: Array<Host> = Array::with_max_entries(1, 0);
 #[map]
 static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1024, 0);
-#[map]
-static ADOPTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static LAST_FAULT: PerCpuArray<Last> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -162,12 +162,6 @@ pub fn scratch() -> Option<&'static mut Scratch> {
 #[inline(always)]
 pub fn last_fault() -> Option<&'static mut Last> {
     shared!(LAST_FAULT.get_ptr_mut(0))
-}
-
-/// Targets that this CPU made.
-#[inline(always)]
-pub fn adopted() -> Option<&'static mut u64> {
-    shared!(ADOPTED.get_ptr_mut(0))
 }
 
 #[inline(always)]

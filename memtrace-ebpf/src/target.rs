@@ -45,7 +45,7 @@ pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
 /// after eight months.
 #[inline(always)]
 pub fn new_id() -> Option<u32> {
-    let adopted = maps::adopted()?;
+    let adopted = maps::adopted::count()?;
     shared::add(adopted, 1);
     let id = shared::load(adopted).wrapping_mul(param!(mm.cpus).into()).wrapping_add(kread::cpu().into());
     Some(KERNEL_IDS | id as u32)
