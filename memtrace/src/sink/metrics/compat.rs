@@ -1,5 +1,5 @@
 //! The names that client_golang gives to what a process says of itself, for dashboards that are made for them.
-use super::families::Value;
+use super::families::{Label, Value};
 use super::process::{NS_PER_S, labels};
 use super::table::Kind;
 use super::text::{family, labelled, metric_type, valued};
@@ -14,6 +14,7 @@ use prometheus::{Error, TextEncoder};
 /// What a series is made of.
 struct Known<'a> {
     living: &'a Living,
+    labels: Vec<Label>,
     /// `None`: it is no Go program, or not read.
     go: Option<&'a GoFigures>,
     /// `None`: it is gone.
@@ -24,7 +25,7 @@ impl Known<'_> {
     fn of(living: &Living) -> Known<'_> {
         let stat = living.process.pid.and_then(|pid| Stat::read(pid).ok());
         let is_same = |stat: &Stat| living.process.start_time_ns.is_none_or(|start_ns| stat.started_at(start_ns));
-        Known { living, go: living.go.as_deref(), stat: stat.filter(is_same) }
+        Known { living, labels: labels(living), go: living.go.as_deref(), stat: stat.filter(is_same) }
     }
 }
 
@@ -97,7 +98,7 @@ pub(super) fn render<'a>(processes: impl Iterator<Item = &'a Living>) -> Result<
     let series = |name: &Name| {
         let of = |of: &Known<'_>| {
             let value = Value::Number((name.value)(of)?);
-            Some(valued(name.kind, labelled(&labels(of.living)), &value))
+            Some(valued(name.kind, labelled(&of.labels), &value))
         };
         family(name.name, name.help, metric_type(name.kind), known.iter().filter_map(of).collect())
     };
@@ -113,16 +114,15 @@ fn pauses(of: &Known<'_>) -> Option<prometheus::proto::Metric> {
     let mut summary = Summary::default();
     summary.set_sample_count(go.num_gc);
     summary.set_sample_sum(seconds(go.pause_total_ns));
-    let mut series = labelled(&labels(of.living));
+    let mut series = labelled(&of.labels);
     series.set_summary(summary);
     Some(series)
 }
 
 fn info(of: &Known<'_>) -> Option<prometheus::proto::Metric> {
     let version = &of.living.process.go.as_ref()?.version;
-    let mut labels = labels(of.living);
-    labels.push(super::families::label("version", version));
-    Some(valued(Kind::Gauge, labelled(&labels), &Value::Number(1.0)))
+    let version = super::families::label("version", version);
+    Some(valued(Kind::Gauge, labelled(of.labels.iter().chain([&version])), &Value::Number(1.0)))
 }
 
 #[cfg(test)]
