@@ -16,8 +16,8 @@ pub struct Child {
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     spoken: Arc<AtomicBool>,
-    /// Its stdout is closed.
-    silent: Arc<AtomicBool>,
+    /// Ends with its stdout.
+    reader: JoinHandle<()>,
     stderr: Option<JoinHandle<String>>,
     status: Option<ExitStatus>,
 }
@@ -31,9 +31,8 @@ impl Child {
         let (sender, lines) = channel();
         let stdout = child.stdout.take().expect("a pipe");
         let spoken = Arc::new(AtomicBool::new(false));
-        let silent = Arc::new(AtomicBool::new(false));
-        let (speaks, falls_silent) = (spoken.clone(), silent.clone());
-        std::thread::spawn(move || {
+        let speaks = spoken.clone();
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let Ok(line) = line else { break };
                 speaks.store(true, Relaxed);
@@ -41,7 +40,6 @@ impl Child {
                     break;
                 }
             }
-            falls_silent.store(true, Relaxed);
         });
         let mut pipe = child.stderr.take().expect("a pipe");
         let stderr = std::thread::spawn(move || {
@@ -50,7 +48,7 @@ impl Child {
             String::from_utf8_lossy(&text).into_owned()
         });
         let stdin = child.stdin.take();
-        Self { name, child, stdin, lines, spoken, silent, stderr: Some(stderr), status: None }
+        Self { name, child, stdin, lines, spoken, reader, stderr: Some(stderr), status: None }
     }
 
     pub fn pid(&self) -> u32 {
@@ -81,7 +79,7 @@ impl Child {
     /// Whether anything has come on stdout yet; who has ended never will.
     #[track_caller]
     pub fn has_spoken(&self) -> bool {
-        let is_silent = self.silent.load(Relaxed);
+        let is_silent = self.reader.is_finished();
         let spoken = self.spoken.load(Relaxed);
         assert!(spoken || !is_silent, "{} has ended without a word", self.name);
         spoken
