@@ -57,9 +57,13 @@ impl Urgent {
     pub fn rest(&mut self, heard: bool) {
         if heard {
             self.heard = Instant::now();
-        } else if self.mapped.is_some() && self.heard.elapsed() >= QUIET {
+        } else if self.mapped.is_some()
+            && self.heard.elapsed() >= QUIET
+            && let Ok(spare) = self.ring.fd().as_fd().try_clone_to_owned()
+        {
+            // In this order: at no moment could another take the last descriptor.
+            self.spare = Some(spare);
             self.mapped = None;
-            self.spare = self.ring.fd().as_fd().try_clone_to_owned().ok();
         }
     }
 
