@@ -34,8 +34,11 @@ pub const NAMES: &[(i32, &str)] = &[
 pub const DONTNEED: i32 = 4;
 pub const FREE: i32 = 8;
 pub const REMOVE: i32 = 9;
+pub const HUGEPAGE: i32 = 14;
+pub const NOHUGEPAGE: i32 = 15;
 pub const PAGEOUT: i32 = 21;
 pub const DONTNEED_LOCKED: i32 = 24;
+pub const COLLAPSE: i32 = 25;
 pub const GUARD_INSTALL: i32 = 102;
 
 /// Name of an advice value; `None` for one this build does not know.

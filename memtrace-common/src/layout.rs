@@ -6,11 +6,12 @@ use crate::host::Host;
 use crate::params::Params;
 use crate::records::*;
 use crate::refault::{ChunkKey, FaultStats};
+use crate::sums::{CallSums, Sums};
 use crate::target::Target;
 use core::mem::{offset_of, size_of};
 
 /// Bumped when the meaning of a field changes without its place.
-pub const ABI_VERSION: u64 = 2;
+pub const ABI_VERSION: u64 = 3;
 
 /// Name of the global that carries [`DIGEST`] in the object.
 pub const GLOBAL: &str = "LAYOUT_DIGEST";
@@ -48,6 +49,9 @@ pub const LAYOUT: &[(&str, usize)] = &[
     ("FaultStats", size_of::<FaultStats>()),
     ("FaultStats.log2_ns", offset_of!(FaultStats, log2_ns)),
     ("ChunkKey", size_of::<ChunkKey>()),
+    ("Sums", size_of::<Sums>()),
+    ("Sums.munmap", offset_of!(Sums, munmap)),
+    ("CallSums.log2_ns", offset_of!(CallSums, log2_ns)),
     ("Target", size_of::<Target>()),
     ("Host", size_of::<Host>()),
     ("Params", size_of::<Params>()),

@@ -7,6 +7,7 @@
 
 pub mod advice;
 pub mod counters;
+pub mod effect;
 pub mod header;
 pub mod host;
 pub mod kind;
@@ -15,6 +16,7 @@ pub mod names;
 pub mod params;
 pub mod records;
 pub mod refault;
+pub mod sums;
 pub mod target;
 #[cfg(feature = "user")]
 mod user;

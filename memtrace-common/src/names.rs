@@ -5,6 +5,7 @@ pub mod map {
     pub const TARGETS: &str = "TARGETS";
     pub const COUNTERS: &str = "COUNTERS";
     pub const FAULTS: &str = "FAULTS";
+    pub const SUMS: &str = "SUMS";
     pub const CHUNKS: &str = "CHUNKS";
     pub const STACKS: &str = "STACKS";
     pub const HOST: &str = "HOST";

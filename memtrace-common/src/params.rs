@@ -138,6 +138,8 @@ pub struct Switches {
     pub faults: u32,
     /// Every exec on the host makes a provisional target (patterns, `-a`).
     pub discover: u32,
+    /// Memory calls of targets are summed in the kernel, except of those that are [`crate::target::flags::TOLD`].
+    pub sums: u32,
     /// Drop memory calls shorter than this many pages (`trace --min-bytes`); 0: none.
     pub min_pages: u32,
     /// Families that are emitted, bit = 1 << kind.

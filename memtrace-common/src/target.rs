@@ -25,6 +25,8 @@ pub mod flags {
     pub const FROM_EXEC: u32 = 1 << 2;
     /// It has, or once had, more than one thread: others may change its RSS during a call.
     pub const THREADS: u32 = 1 << 3;
+    /// Each of its memory calls is told, and those of its children: never summed.
+    pub const TOLD: u32 = 1 << 4;
 }
 
 /// The self-test's child: no filter applies to it.

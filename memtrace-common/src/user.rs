@@ -4,6 +4,7 @@ use crate::host::Host;
 use crate::params::Params;
 use crate::records::{WalkPlan, WordPlan};
 use crate::refault::{ChunkKey, FaultStats};
+use crate::sums::Sums;
 use crate::target::Target;
 
 macro_rules! pod {
@@ -13,4 +14,4 @@ macro_rules! pod {
     )*};
 }
 
-pod!(ProgramCounters, Host, Params, ChunkKey, FaultStats, Target, WordPlan, WalkPlan);
+pod!(ProgramCounters, Host, Params, ChunkKey, FaultStats, Sums, Target, WordPlan, WalkPlan);

@@ -5,6 +5,7 @@ use memtrace_common::names::Hook;
 #[derive(Clone, Copy)]
 pub enum Outcome {
     Filtered,
+    Summed,
     Submitted,
     RingFull,
     ReadFailed,
@@ -17,6 +18,7 @@ pub fn count(hook: Hook, outcome: Outcome) {
         shared::add(&mut c.hits, 1);
         let became = match outcome {
             Outcome::Filtered => &mut c.filtered,
+            Outcome::Summed => &mut c.summed,
             Outcome::Submitted => &mut c.submitted,
             Outcome::RingFull => &mut c.ring_full,
             Outcome::ReadFailed => &mut c.read_failed,

@@ -9,6 +9,7 @@ macro_rules! shared {
 
 pub mod adopted;
 pub mod fatal;
+pub mod sums;
 pub mod walk;
 pub mod words;
 
@@ -23,6 +24,7 @@ use memtrace_common::counters::ProgramCounters;
 use memtrace_common::host::Host;
 use memtrace_common::names::HOOKS;
 use memtrace_common::refault::{ChunkKey, FaultStats};
+use memtrace_common::sums::Sums;
 use memtrace_common::target::Target;
 
 /// In-flight slots; two threads whose tids are equal modulo this cannot both be inside a traced call.
@@ -30,7 +32,7 @@ pub const SLOTS: u32 = 16384;
 /// Activity cells; targets that share one only cause false "approximate" flags.
 pub const CELLS: u32 = 4096;
 
-// Sizes are defaults; the loader may change those of EVENTS, TARGETS, FAULTS and CHUNKS.
+// Sizes are defaults; the loader may change those of EVENTS, TARGETS, FAULTS, SUMS and CHUNKS.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
@@ -67,6 +69,7 @@ static STACKS: StackTrace = StackTrace::with_max_entries(16384, 0);
 pub struct Blank {
     chunk: Chunk,
     faults: FaultStats,
+    sums: Sums,
 }
 
 pub(crate) const RING_EVENTS: &RingBuf = &EVENTS;

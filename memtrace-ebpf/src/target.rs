@@ -35,6 +35,9 @@ pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
         aya_log_ebpf::warn!((), "target set full: tgid {} is not observed", tgid);
         return None;
     }
+    if param!(switches.sums) == 1 && target_flags & flags::TOLD == 0 {
+        maps::sums::start(id);
+    }
     if param!(switches.faults) == 1 && !maps::start_faults(tgid, id) {
         shared::add(&mut host.targets_full, 1);
     }

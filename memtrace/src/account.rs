@@ -1,6 +1,6 @@
 //! The loss identities: every event is accounted for, and every output carries the sums.
 //!
-//! `hits = filtered + submitted + ring_full + read_failed` (kernel) and
+//! `hits = filtered + summed + submitted + ring_full + read_failed` (kernel) and
 //! `received = shed + decoded + decode_errors` (user side), exact once the probes are detached and the rings drained.
 
 /// Counts of one kernel program.
@@ -9,6 +9,8 @@ pub struct ProgramAccount {
     pub name: String,
     pub hits: u64,
     pub filtered: u64,
+    /// Added up in the kernel.
+    pub summed: u64,
     pub submitted: u64,
     pub ring_full: u64,
     pub read_failed: u64,
@@ -69,6 +71,10 @@ impl Account {
         self.sum(|p| p.filtered)
     }
 
+    pub fn summed(&self) -> u64 {
+        self.sum(|p| p.summed)
+    }
+
     pub fn submitted(&self) -> u64 {
         self.sum(|p| p.submitted)
     }
@@ -90,9 +96,10 @@ impl Account {
     pub fn violations(&self) -> Vec<String> {
         let mut out = Vec::new();
         for p in &self.programs {
-            let sum = p.filtered + p.submitted + p.ring_full + p.read_failed;
+            let sum = p.filtered + p.summed + p.submitted + p.ring_full + p.read_failed;
             if p.hits != sum {
-                out.push(format!("{}: hits {} != filtered+submitted+ring_full+read_failed {sum}", p.name, p.hits));
+                let parts = "filtered+summed+submitted+ring_full+read_failed";
+                out.push(format!("{}: hits {} != {parts} {sum}", p.name, p.hits));
             }
         }
         let submitted = self.submitted();

@@ -1,7 +1,7 @@
 //! The loss identities.
 use serde_json::Value;
 
-const KERNEL: [&str; 5] = ["hits", "filtered", "submitted", "ring_full", "read_failed"];
+const KERNEL: [&str; 6] = ["hits", "filtered", "summed", "submitted", "ring_full", "read_failed"];
 
 #[track_caller]
 fn number(json: &Value, field: &str) -> u64 {
@@ -17,11 +17,11 @@ pub fn assert_account(line: &Value) {
     let mut sums = [0; KERNEL.len()];
     for program in programs {
         let counts = KERNEL.map(|field| number(program, field));
-        let [hits, filtered, submitted, ring_full, read_failed] = counts;
-        if hits != filtered + submitted + ring_full + read_failed {
+        let [hits, filtered, summed, submitted, ring_full, read_failed] = counts;
+        if hits != filtered + summed + submitted + ring_full + read_failed {
             wrong.push(format!(
-                "{}: hits {hits} != filtered {filtered} + submitted {submitted} + ring_full {ring_full} + read_failed \
-                 {read_failed}",
+                "{}: hits {hits} != filtered {filtered} + summed {summed} + submitted {submitted} + ring_full {ring_full} \
+                 + read_failed {read_failed}",
                 program["name"]
             ));
         }

@@ -17,6 +17,7 @@ const SWITCHES: Switches = Switches {
     exact: 0,
     stacks: 0,
     faults: 0,
+    sums: 0,
     discover: 0,
     min_pages: 0,
     families: 0,

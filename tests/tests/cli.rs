@@ -252,8 +252,8 @@ fn assert_fields(object: &Value, fields: &str) {
     }
 }
 
-const ACCOUNT: &str = "hits:number filtered:number submitted:number ring_full:number read_failed:number received:number \
-    shed:number decoded:number decode_errors:number lost:number programs:array";
+const ACCOUNT: &str = "hits:number filtered:number summed:number submitted:number ring_full:number read_failed:number \
+    received:number shed:number decoded:number decode_errors:number lost:number programs:array";
 const CALL: &str = "calls:number failed_calls:number asked_bytes:number unmapped_bytes:number? freed_bytes:number? \
     refaulted_bytes:number? approximate_calls:number latency_ns:object?";
 const PROCESS: &str = "pid:number start_time_ns:number comm:string exe:string go:object? advise:object munmap:object \

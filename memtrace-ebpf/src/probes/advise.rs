@@ -1,5 +1,6 @@
 //! madvise and process_madvise: what was asked, what RSS did, which pages left.
 use super::call::{self, Asked, Done};
+use super::sum;
 use crate::counters::{Outcome, count};
 use crate::emit;
 use crate::inflight::{ADVISE, InFlight, PROCESS_ADVISE};
@@ -82,6 +83,10 @@ pub fn exit(ctx: &impl Exit) {
     if !call::wanted(kind::ADVISE, slot.target, slot.length) {
         slot.thread = 0;
         return count(Hook::Advise, Outcome::Filtered);
+    }
+    if op == ADVISE && sum::advise(slot, &done, advice) {
+        slot.thread = 0;
+        return;
     }
     let about = call::about(slot, &done, kind::ADVISE);
     let stack_id = call::stack(ctx.as_ptr());

@@ -1,5 +1,6 @@
 //! mmap, munmap, mremap, brk: what was mapped and unmapped; marks of pages that no longer exist are forgotten.
 use super::call::{self, Asked, Done};
+use super::sum;
 use crate::counters::{Outcome, count};
 use crate::emit;
 use crate::inflight::InFlight;
@@ -68,6 +69,10 @@ pub fn exit(ctx: &impl Exit) {
     if !call::wanted(kind::MAP, slot.target, length) {
         slot.thread = 0;
         return count(Hook::Map, Outcome::Filtered);
+    }
+    if sum::map(slot, &done, op) {
+        slot.thread = 0;
+        return;
     }
     let about = call::about(slot, &done, kind::MAP);
     let stack_id = call::stack(ctx.as_ptr());

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod map;
 pub mod oom;
 pub mod reclaim;
+pub mod sum;
 pub mod task;
 pub mod walk;
 pub mod words;

@@ -56,7 +56,7 @@ pub fn fork(ctx: &RawTracePointContext) {
     }
     // The child shares the parent's layout until it execs: its Go counters are at the same address.
     let counters = parent.go_counters;
-    let inherited = parent.flags & (flags::FOLLOW | flags::PROVISIONAL);
+    let inherited = parent.flags & (flags::FOLLOW | flags::PROVISIONAL | flags::TOLD);
     let Some(id) = target::adopt(tgid, inherited) else { return count(Hook::Fork, Outcome::ReadFailed) };
     if let Some(new) = maps::target(tgid) {
         new.go_counters = counters;
@@ -82,6 +82,10 @@ pub fn exec() {
             if known.flags & flags::PROVISIONAL != 0
                 && let Some(id) = target::new_id()
             {
+                if param!(switches.sums) == 1 {
+                    maps::sums::remove(known.id);
+                    maps::sums::start(id);
+                }
                 known.id = id;
                 if let Some(faults) = maps::faults(tgid) {
                     faults.target = id;

@@ -1,8 +1,11 @@
-//! Latencies of one kind of call: every value up to 32 of them, a histogram of two significant digits beyond.
+//! Latencies of one kind of call: every value up to 32 of them, a histogram of two significant digits beyond; or what the
+//! kernel counted, by powers of two.
 //!
 //! A histogram grows with its largest value: 6.5 KiB up to 0.5 ms, at most 15.5 KiB (the values are capped at 100 s).
+use super::log2;
 use crate::snapshot::LatencySnapshot;
 use hdrhistogram::Histogram;
+use memtrace_common::sums::{LATENCIES, LATENCY_LOG2, latency};
 
 /// Up to here the values themselves are kept: most short-lived processes never need a histogram.
 const FEW: usize = 32;
@@ -13,6 +16,8 @@ pub(super) struct Latency {
     max_ns: u64,
     few: Vec<u64>,
     many: Option<Box<Histogram<u32>>>,
+    /// See [`latency`].
+    summed: Option<Box<[u64; LATENCIES]>>,
 }
 
 impl Latency {
@@ -28,9 +33,19 @@ impl Latency {
         self.record_many(ns);
     }
 
+    /// Adds what the kernel counted.
+    pub(super) fn add_summed(&mut self, log2_ns: &[u64; LATENCIES], max_ns: u64) {
+        self.max_ns = self.max_ns.max(max_ns);
+        let summed = self.summed.get_or_insert_default();
+        summed.iter_mut().zip(log2_ns).for_each(|(sum, calls)| *sum += calls);
+    }
+
     /// Adds another's values.
     pub(super) fn absorb(&mut self, other: &Self) {
         self.max_ns = self.max_ns.max(other.max_ns);
+        if let Some(summed) = &other.summed {
+            self.add_summed(summed, other.max_ns);
+        }
         for ns in &other.few {
             self.record(*ns);
         }
@@ -45,6 +60,9 @@ impl Latency {
     }
 
     pub(super) fn snapshot(&self) -> Option<LatencySnapshot> {
+        if let Some(summed) = &self.summed {
+            return self.estimate(**summed);
+        }
         let at: Box<dyn Fn(f64) -> u64> = match &self.many {
             Some(many) => Box::new(|q| many.value_at_quantile(q).min(self.max_ns)),
             None if self.few.is_empty() => return None,
@@ -58,6 +76,17 @@ impl Latency {
             }
         };
         Some(LatencySnapshot { p50_ns: at(0.5), p90_ns: at(0.9), p99_ns: at(0.99), max_ns: self.max_ns })
+    }
+
+    /// All of it by powers of two.
+    fn estimate(&self, mut log2_ns: [u64; LATENCIES]) -> Option<LatencySnapshot> {
+        self.few.iter().for_each(|ns| log2_ns[latency(*ns)] += 1);
+        for value in self.many.iter().flat_map(|many| many.iter_recorded()) {
+            log2_ns[latency(value.value_iterated_to())] += value.count_since_last_iteration();
+        }
+        let calls = log2_ns.iter().sum();
+        let at = |q| log2::quantile(&log2_ns, LATENCY_LOG2, calls, q, self.max_ns);
+        (calls > 0).then(|| LatencySnapshot { p50_ns: at(0.5), p90_ns: at(0.9), p99_ns: at(0.99), max_ns: self.max_ns })
     }
 
     fn promote(&mut self) {

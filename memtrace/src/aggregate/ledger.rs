@@ -3,6 +3,7 @@ use super::latency::Latency;
 use crate::event::Call;
 use crate::snapshot::{CallSnapshot, GrowthSnapshot};
 use memtrace_common::advice;
+use memtrace_common::sums::{CallSums, GrowthSums};
 
 /// Adds what is known; stays absent while nothing is.
 pub(super) fn add_known(sum: &mut Option<u64>, value: Option<u64>) {
@@ -62,6 +63,26 @@ impl CallLedger {
         }
     }
 
+    /// Adds what the kernel summed.
+    pub(super) fn add(&mut self, of: &CallSums) {
+        let known = |sum, calls| (calls > 0).then_some(sum);
+        self.calls += of.calls;
+        self.failed_calls += of.failed_calls;
+        self.asked_bytes = self.asked_bytes.saturating_add(of.asked_bytes);
+        add_known(&mut self.unmapped_bytes, known(of.unmapped_bytes, of.unmapped_calls));
+        add_known(&mut self.freed_bytes, known(of.freed_bytes, of.freed_calls));
+        let measured_calls = of.calls.saturating_sub(of.unmeasured_calls);
+        add_known(&mut self.returned_bytes, known(of.returned_bytes, measured_calls));
+        self.returned_by_freed += of.freed_calls;
+        self.returned_by_unmapped += measured_calls.saturating_sub(of.freed_calls);
+        self.approximate_calls += of.approximate_calls;
+        self.unmeasured_calls += of.unmeasured_calls;
+        add_known(&mut self.resident_before_bytes, known(of.resident_bytes, of.resident_calls));
+        self.effective_bytes = self.effective_bytes.saturating_add(of.effective_bytes);
+        self.effective_of_bytes = self.effective_of_bytes.saturating_add(of.effective_of_bytes);
+        self.latency.add_summed(&of.log2_ns, of.max_ns);
+    }
+
     pub(super) fn absorb(&mut self, other: &Self) {
         self.calls += other.calls;
         self.failed_calls += other.failed_calls;
@@ -116,6 +137,11 @@ impl Growth {
         self.0.failed_calls += other.0.failed_calls;
         self.0.grown_bytes = self.0.grown_bytes.saturating_add(other.0.grown_bytes);
         self.0.shrunk_bytes = self.0.shrunk_bytes.saturating_add(other.0.shrunk_bytes);
+    }
+
+    pub(super) fn add(&mut self, of: &GrowthSums) {
+        let GrowthSums { calls, failed_calls, grown_bytes, shrunk_bytes } = *of;
+        self.absorb(&Self(GrowthSnapshot { calls, failed_calls, grown_bytes, shrunk_bytes }));
     }
 
     pub(super) fn snapshot(&self) -> GrowthSnapshot {

@@ -3,6 +3,7 @@ use super::ledger::{CallLedger, Growth};
 use super::span::{HeapSpans, Span};
 use crate::event::{AdviseEvent, Call, MapEvent, MapOp};
 use memtrace_common::advice;
+use memtrace_common::sums::{ADVICE, Sums};
 
 /// A process may pass any i32 as advice: beyond this many kinds the rest share one row.
 const KINDS: usize = 40;
@@ -61,6 +62,20 @@ impl Level {
         self.active = true;
         self.reclaim_stalls += 1;
         self.reclaim_stall_ns = self.reclaim_stall_ns.saturating_add(duration_ns);
+    }
+
+    /// With what the kernel summed.
+    pub(super) fn with(mut self, sums: &Sums) -> Self {
+        for (value, of) in ADVICE.iter().zip(&sums.advise).filter(|(_, of)| of.calls > 0) {
+            self.row(*value).add(of);
+        }
+        if sums.munmap.calls > 0 {
+            self.munmap.add(&sums.munmap);
+        }
+        self.mmap.add(&sums.mmap);
+        self.mremap.add(&sums.mremap);
+        self.brk.add(&sums.brk);
+        self
     }
 
     /// The level of the next interval.

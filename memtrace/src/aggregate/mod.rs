@@ -10,6 +10,7 @@ mod forgotten;
 mod latency;
 mod ledger;
 mod level;
+mod log2;
 mod pressure;
 mod process;
 mod refault;

@@ -4,6 +4,8 @@ use super::waterfall::Waterfall;
 use super::{ProcessInfo, refault};
 use crate::event::{Event, GoCounters, OomEvent, ProcessSample, Refaults, TargetId, TaskEvent, TaskWhat};
 use crate::snapshot::{ExitSnapshot, GoBuild, KilledBy};
+use memtrace_common::sums::Sums;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// A total that only grows, and what it was at the last tick.
@@ -33,6 +35,8 @@ pub(super) struct Process {
     pub(super) faults: Total<u64>,
     pub(super) unseen_faults: Total<u64>,
     pub(super) refaults: Total<Box<Refaults>>,
+    /// Its calls that were not told one by one, since the start; of those of an interval nobody asks.
+    pub(super) sums: Option<Box<Sums>>,
     pub(super) lazy_bytes: Option<u64>,
     /// VmHWM of the whole life; it says something about the window only once it has grown.
     hwm_bytes: Option<u64>,
@@ -114,10 +118,18 @@ impl Process {
         Some(ExitSnapshot { code: (signal == 0).then_some(code), signal: (signal != 0).then_some(signal), killed_by })
     }
 
+    /// All of the window.
+    pub(super) fn whole(&self) -> Cow<'_, Level> {
+        match &self.sums {
+            Some(sums) => Cow::Owned(self.window.clone().with(sums)),
+            None => Cow::Borrowed(&self.window),
+        }
+    }
+
     /// Takes over the sums of a process that is dropped.
     pub(super) fn absorb(&mut self, other: &Self) {
         self.interval.absorb(&other.interval);
-        self.window.absorb(&other.window);
+        self.window.absorb(&other.whole());
         for (ours, theirs) in [(&mut self.faults, &other.faults), (&mut self.unseen_faults, &other.unseen_faults)] {
             super::ledger::add_known(&mut ours.now, theirs.now);
             super::ledger::add_known(&mut ours.at_tick, theirs.at_tick);
@@ -202,6 +214,9 @@ impl Process {
         if let Some(faults) = sample.faults {
             self.interval.active |= self.faults.now.is_none_or(|before| faults > before);
             self.faults.now = self.faults.now.max(Some(faults));
+        }
+        if let Some(sums) = &sample.sums {
+            self.sums = Some(sums.clone());
         }
         self.unseen_faults.now = self.unseen_faults.now.max(sample.unseen_faults);
         if let Some(refaults) = sample.refaults.as_ref().filter(|_| is_newest) {

@@ -1,4 +1,5 @@
 //! Re-faults: totals from the kernel, differences per interval, percentiles from log2 buckets.
+use super::log2::{self, bounds, clipped};
 use crate::event::Refaults;
 use crate::snapshot::TimeToRefault;
 use memtrace_common::advice::GROUPS;
@@ -14,7 +15,7 @@ pub(super) fn since(now: &Refaults, before: Option<&Refaults>) -> Refaults {
     let highest = log2_ns.iter().rposition(|pages| *pages > 0);
     let max_ns = match highest {
         _ if now.max_ns > before.max_ns => now.max_ns,
-        Some(i) => bounds(i).1.min(now.max_ns),
+        Some(i) => bounds(i, 0, BUCKETS).1.min(now.max_ns),
         None => 0,
     };
     Refaults {
@@ -46,47 +47,20 @@ pub(super) fn time_to_refault(refaults: &Refaults) -> TimeToRefault {
     if count_pages == 0 {
         return TimeToRefault::default();
     }
+    let at = |q| log2::quantile(&refaults.log2_ns, 0, count_pages, q, refaults.max_ns);
     TimeToRefault {
         count_pages,
-        p50_ns: Some(quantile_ns(refaults, count_pages, 0.5)),
-        p90_ns: Some(quantile_ns(refaults, count_pages, 0.9)),
-        p99_ns: Some(quantile_ns(refaults, count_pages, 0.99)),
+        p50_ns: Some(at(0.5)),
+        p90_ns: Some(at(0.9)),
+        p99_ns: Some(at(0.99)),
         max_ns: Some(refaults.max_ns),
         within_1s_ratio: Some(within(refaults, SECOND_NS) / count_pages as f64),
     }
 }
 
-/// Bucket `i` holds `[2^i, 2^(i+1))`; the first one also 0.
-fn bounds(i: usize) -> (u64, u64) {
-    let low = if i == 0 { 0 } else { 1_u64 << i };
-    let high = if i + 1 == BUCKETS { u64::MAX } else { 1_u64 << (i + 1) };
-    (low, high)
-}
-
-/// The bucket as far as its values can reach: nothing is longer than the longest.
-fn clipped(i: usize, max_ns: u64) -> (u64, u64) {
-    let (low, high) = bounds(i);
-    (low.min(max_ns), high.min(max_ns.saturating_add(1)))
-}
-
-fn quantile_ns(refaults: &Refaults, count_pages: u64, q: f64) -> u64 {
-    let wanted = q * count_pages as f64;
-    let mut below = 0.0;
-    for (i, pages) in refaults.log2_ns.iter().enumerate().filter(|(_, pages)| **pages > 0) {
-        let pages = *pages as f64;
-        if below + pages >= wanted {
-            let (low, high) = clipped(i, refaults.max_ns);
-            let inside = (high - low) as f64 * (wanted - below) / pages;
-            return low.saturating_add(inside as u64).min(refaults.max_ns);
-        }
-        below += pages;
-    }
-    refaults.max_ns
-}
-
 fn within(refaults: &Refaults, limit_ns: u64) -> f64 {
     let share = |i: usize| {
-        let (low, high) = clipped(i, refaults.max_ns);
+        let (low, high) = clipped(bounds(i, 0, BUCKETS), refaults.max_ns);
         match (limit_ns >= high, limit_ns <= low) {
             (true, _) => 1.0,
             (_, true) => 0.0,

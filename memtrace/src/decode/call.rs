@@ -1,40 +1,27 @@
 use super::{Decoder, known};
 use crate::event::{Call, GoCounters};
+use memtrace_common::effect::{Drops, Seen};
 use memtrace_common::header::{Header, flags};
 use memtrace_common::records;
 
-/// What a call does to the resident pages of its range, by its own definition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Drops {
-    /// All of them: it succeeded and unmaps.
-    Resident,
-    /// None (MADV_FREE, MADV_HUGEPAGE, mmap where there is room).
-    Nothing,
-    /// Cannot be said from the arguments alone.
-    Unsaid,
-}
-
-/// `limit_bytes`: the most this call can have unmapped.
+/// `most_pages`: no more can it have unmapped.
 pub(super) fn decode_call(
     decoder: &Decoder,
     header: &Header,
     call: &records::Call,
-    limit_bytes: u64,
+    most_pages: u64,
     drops: Drops,
 ) -> Call {
     let has = |flag: u32| header.flags & flag != 0;
     let rss = has(flags::RSS);
     let resident_bytes = decoder.known_bytes(call.resident_pages);
-    let fall_bytes = decoder.bytes(call.rss_before_pages.saturating_sub(call.rss_after_pages)).min(limit_bytes);
-    let (unmapped_bytes, approximate) = match (resident_bytes, drops) {
-        _ if limit_bytes == 0 => (Some(0), false),
-        _ if has(flags::FOREIGN) || !rss => (None, false),
-        // Then RSS fell for another reason, which need not have been seen.
-        (_, Drops::Nothing) => (Some(0), false),
-        _ if !has(flags::CONCURRENT) => (Some(fall_bytes), false),
-        (Some(resident), Drops::Resident) => (Some(resident.min(limit_bytes)), false),
-        _ => (Some(fall_bytes), true),
+    let seen = Seen {
+        flags: header.flags,
+        rss_before_pages: call.rss_before_pages,
+        rss_after_pages: call.rss_after_pages,
+        resident_pages: call.resident_pages,
     };
+    let (unmapped_pages, approximate) = seen.unmapped(most_pages, drops);
     Call {
         address: call.address,
         length_bytes: call.length,
@@ -43,7 +30,7 @@ pub(super) fn decode_call(
         rss_before_bytes: rss.then(|| decoder.bytes(call.rss_before_pages)),
         rss_after_bytes: rss.then(|| decoder.bytes(call.rss_after_pages)),
         resident_bytes,
-        unmapped_bytes,
+        unmapped_bytes: decoder.known_bytes(unmapped_pages),
         freed_bytes: decoder.known_bytes(call.freed_pages),
         approximate,
         go: decode_go(header, call.go),

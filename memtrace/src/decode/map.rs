@@ -1,7 +1,8 @@
-use super::call::{Drops, decode_call};
+use super::call::decode_call;
 use super::{DecodeError, Decoder, decode_meta};
 use crate::event::{MapEvent, MapOp};
-use memtrace_common::records::{MAP_FIXED, MapRecord, map_op};
+use memtrace_common::effect::Drops;
+use memtrace_common::records::{MapRecord, map_op};
 
 pub(super) fn decode_map(decoder: &Decoder, record: &MapRecord) -> Result<MapEvent, DecodeError> {
     let op = match record.op {
@@ -12,21 +13,17 @@ pub(super) fn decode_map(decoder: &Decoder, record: &MapRecord) -> Result<MapEve
         op => return Err(DecodeError::Op { kind: record.header.kind, op }),
     };
     let brk_delta_bytes = if op == MapOp::Brk { brk_delta(record) } else { None };
-    let limit_bytes = match brk_delta_bytes {
-        Some(delta) if delta < 0 => delta.unsigned_abs().checked_next_multiple_of(decoder.page_bytes.max(1)),
-        Some(_) => Some(0),
+    let most_pages = match brk_delta_bytes {
+        Some(delta) if delta < 0 => decoder.pages(delta.unsigned_abs()),
+        Some(_) => 0,
         // an unknown old break bounds nothing
-        None if op == MapOp::Brk => Some(u64::MAX),
-        None => Some(record.call.length),
+        None if op == MapOp::Brk => u64::MAX,
+        None => decoder.pages(record.call.length),
     };
-    let drops = match op {
-        MapOp::Munmap if record.call.result == 0 => Drops::Resident,
-        MapOp::Mmap if record.map_flags & MAP_FIXED == 0 => Drops::Nothing,
-        _ => Drops::Unsaid,
-    };
+    let drops = Drops::of_map(record.op, record.call.result, record.map_flags);
     Ok(MapEvent {
         meta: decode_meta(&record.header),
-        call: decode_call(decoder, &record.header, &record.call, limit_bytes.unwrap_or(u64::MAX), drops),
+        call: decode_call(decoder, &record.header, &record.call, most_pages, drops),
         op,
         new_length_bytes: (op == MapOp::Mremap).then_some(record.new_length),
         brk_delta_bytes,

@@ -67,6 +67,11 @@ impl Decoder {
         pages.saturating_mul(self.page_bytes)
     }
 
+    /// As many as so many bytes take.
+    fn pages(&self, bytes: u64) -> u64 {
+        bytes.div_ceil(self.page_bytes.max(1))
+    }
+
     fn known_bytes(&self, pages: u64) -> Option<u64> {
         known(pages).map(|pages| self.bytes(pages))
     }

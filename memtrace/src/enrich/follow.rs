@@ -4,6 +4,7 @@ mod end;
 mod fatal;
 mod looks;
 mod settings;
+mod sums;
 mod unheard;
 
 use super::describe::{self, Described};
@@ -24,6 +25,7 @@ use crate::procfs::process::Status;
 use memtrace_common::target::flags;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use sums::Strays;
 
 /// Chunks of the dead are swept at most this often.
 const SWEEP_NS: u64 = 1_000_000_000;
@@ -70,6 +72,7 @@ pub struct Follower {
     named: HashSet<u32>,
     swept_ns: u64,
     dead_since_sweep: bool,
+    strays: Strays,
     tracks_faults: bool,
     window_closed: bool,
     /// How many more processes have their RSS divided: that walks all of their pages.
@@ -97,6 +100,7 @@ impl Follower {
             named: HashSet::new(),
             swept_ns: 0,
             dead_since_sweep: false,
+            strays: Strays::default(),
             tracks_faults,
             window_closed: false,
             looks_left: looks,
@@ -158,7 +162,7 @@ impl Follower {
         for pid in self.kernel.target_tgids()? {
             let strange = !self.known.contains_key(&pid) && !self.selector.wants(pid);
             if strange && let Some(target) = self.kernel.target(pid)? {
-                self.kernel.remove_target(pid)?;
+                self.drop_target(pid, target.id)?;
                 tell(News::NotMeant(target.id));
             }
         }
@@ -253,6 +257,7 @@ impl Follower {
             TaskWhat::Exec { .. } => self.exec(event, tell)?,
             TaskWhat::Exit { .. } => {
                 // A reused pid may have come before this exit was read: only this incarnation goes.
+                self.last_sums(pid, event.meta.target, tell)?;
                 if self.known.get(&pid).is_some_and(|k| k.target == event.meta.target) {
                     let was_named = self.named.contains(&pid);
                     self.forget(pid)?;
@@ -293,7 +298,7 @@ impl Follower {
         if self.kernel.target(pid)?.is_some_and(|now| now.id == target) {
             self.kernel.remove_target(pid)?;
         }
-        Ok(())
+        Ok(self.kernel.end_sums(target)?)
     }
 
     fn exec(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
@@ -389,6 +394,7 @@ impl Follower {
             self.kernel.sweep_chunks()?;
             self.swept_ns = now;
             self.dead_since_sweep = false;
+            self.sweep_sums(now)?;
         }
         Ok(had_named && self.named.is_empty())
     }

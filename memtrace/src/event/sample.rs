@@ -1,6 +1,7 @@
 use super::TargetId;
 use memtrace_common::advice::GROUPS;
 use memtrace_common::refault::BUCKETS;
+use memtrace_common::sums::Sums;
 
 /// One look at a target from user space: /proc, the Go runtime, and the kernel's aggregates for it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +22,8 @@ pub struct ProcessSample {
     pub unseen_faults: Option<u64>,
     /// Totals since it became a target; `None` when faults are not tracked.
     pub refaults: Option<Refaults>,
+    /// Its memory calls since it became a target, as far as they are not told one by one; `None`: all are, or it is gone.
+    pub sums: Option<Box<Sums>>,
 }
 
 /// Go heap totals, read from the target's memory (`runtime.gcController`).

@@ -20,6 +20,9 @@ const STACKS: u32 = 16384;
 /// Go programs whose last state is copied at most; about 600 bytes of kernel memory each.
 const WORD_PLANS: u32 = 4096;
 
+/// Processes whose calls are summed at most; about 2 KiB of kernel memory each.
+const SUMS: u32 = 4096;
+
 /// The ring of rare records; half of the larger one is for what is walked of the dying: all of the largest
 /// of them (tests/tests/walk.rs), or some five processes at once.
 const RING_BYTES: u32 = 1 << 20;
@@ -64,6 +67,7 @@ pub fn load(
         .map_max_entries(map::TARGETS, sizes.targets)
         .map_max_entries(map::FAULTS, if faults { sizes.targets } else { 1 })
         .map_max_entries(map::CHUNKS, if faults { sizes.chunks } else { 1 })
+        .map_max_entries(map::SUMS, if params.switches.sums == 1 { sizes.targets.min(SUMS) } else { 1 })
         .map_max_entries(map::WORD_PLANS, sizes.targets.min(WORD_PLANS))
         .map_max_entries(map::WORDS_DUE, sizes.targets.min(WORD_PLANS))
         .map_max_entries(map::FATAL_DUE, sizes.targets)
@@ -80,6 +84,7 @@ pub fn load(
         links: HashMap::new(),
         fault_links: HashMap::new(),
         fault_hook: plan.fault_hook,
+        sums_calls: params.switches.sums == 1,
         hears_fatal: false,
         fatal_files: Vec::new(),
         leaving: Vec::new(),

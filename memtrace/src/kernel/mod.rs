@@ -6,6 +6,7 @@ mod faults;
 mod known_calls;
 mod load;
 mod selftest;
+mod sums;
 mod targets;
 mod urgent;
 mod words;
@@ -57,6 +58,8 @@ pub struct Kernel {
     /// Page-fault events, by tgid.
     fault_links: HashMap<u32, Vec<Attached>>,
     fault_hook: FaultHook,
+    /// Memory calls are added up in the kernel, where nobody wants each of them.
+    sums_calls: bool,
     /// Fatal errors of Go are heard, in these files.
     hears_fatal: bool,
     fatal_files: Vec<FatalFile>,
@@ -124,6 +127,7 @@ impl Kernel {
             for c in counters.get(&(hook as u32), 0).map_err(map_error(map::COUNTERS))?.iter() {
                 sum.hits += c.hits;
                 sum.filtered += c.filtered;
+                sum.summed += c.summed;
                 sum.submitted += c.submitted;
                 sum.ring_full += c.ring_full;
                 sum.read_failed += c.read_failed;

@@ -8,6 +8,7 @@ use crate::host::plan::{Plan, ProbePlan, by_tracepoints};
 use memtrace_common::advice;
 use memtrace_common::host::CALIBRATE_WORD;
 use memtrace_common::records::{WalkPlan, WordPlan};
+use memtrace_common::target::flags;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -100,7 +101,7 @@ fn attach(kernel: &mut Kernel, plan: &mut Plan) {
 fn prove(kernel: &mut Kernel, rings: &mut Rings, plan: &mut Plan, mut child: TestChild) -> Result<Proof, KernelError> {
     let tgid = child.child.id();
     attach(kernel, plan);
-    let id = kernel.add_target(tgid, 0, 0)?;
+    let id = kernel.add_target(tgid, 0, flags::TOLD)?;
     if let Err(why) = kernel.track_faults(tgid, false) {
         plan.mark_broken("fault_task", why);
     }

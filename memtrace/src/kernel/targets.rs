@@ -29,6 +29,7 @@ impl Kernel {
             let blank = FaultStats { target: id, ..bytemuck::Zeroable::zeroed() };
             self.fault_stats()?.insert(tgid, blank, BPF_ANY).map_err(|e| self.full(map::FAULTS, e))?;
         }
+        self.start_sums(id, flags)?;
         let target = Target { go_counters, mm: 0, id, flags: with_threads(tgid, flags) };
         self.targets()?.insert(tgid, target, BPF_ANY).map_err(|e| self.full(map::TARGETS, e))?;
         // A thread made in between was not seen by the probes: it is there now.

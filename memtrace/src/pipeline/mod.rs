@@ -94,7 +94,7 @@ pub fn stat(config: Stat, out: impl Write + Send + 'static) -> Result<ExitCode, 
 pub fn trace(config: Trace, out: impl Write + Send + 'static) -> Result<ExitCode, Error> {
     let Trace { session, families, min_bytes, stacks } = config;
     let go_fatal = families & (1 << memtrace_common::kind::TASK) != 0;
-    let filter = Filter { families, min_bytes, stacks, go_fatal, walks: false };
+    let filter = Filter { families, min_bytes, stacks, go_fatal, ..Filter::default() };
     let mut started = start::start(&session, filter)?;
     let decoder = Decoder { page_bytes: started.host.facts.page_bytes };
     let style = Style { color: session.color };

@@ -21,6 +21,8 @@ pub(super) struct Filter {
     pub(super) stacks: bool,
     /// Fatal errors of Go runtimes.
     pub(super) go_fatal: bool,
+    /// Add up in the kernel what nobody wants each of.
+    pub(super) sums: bool,
     /// Walk through the memory of the dying.
     pub(super) walks: bool,
 }
@@ -81,6 +83,7 @@ fn switches(session: &Session, filter: Filter, host: &Host) -> Switches {
         exact: bit(session.exact),
         stacks: bit(filter.stacks),
         faults: bit(session.faults),
+        sums: bit(filter.sums),
         discover: bit(session.targets.discovers()),
         min_pages: u32::try_from(filter.min_bytes.div_ceil(page_bytes)).unwrap_or(u32::MAX),
         families: filter.families,

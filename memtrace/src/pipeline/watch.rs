@@ -53,7 +53,9 @@ pub(super) fn watch(
         max_rss_bytes,
     } = config;
     let go_fatal = triggers.contains(&Trigger::Fatal);
-    let filter = Filter { families: u32::MAX, go_fatal, walks: true, ..Filter::default() };
+    // Of processes that were named each call is told.
+    let sums = session.targets.discovers();
+    let filter = Filter { families: u32::MAX, go_fatal, walks: true, sums, ..Filter::default() };
     let mut started = start::start(&session, filter)?;
     let decoder = Decoder { page_bytes: started.host.facts.page_bytes };
     let (log, logged) = kernel_log(started.host.facts.pids).unzip();

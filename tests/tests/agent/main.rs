@@ -4,6 +4,7 @@ mod churn;
 mod restart;
 mod rights;
 mod settings;
+mod sums;
 mod tls;
 
 use memtrace_tests::{Memtrace, PAGE, Pages, Serving, assert_account, quiet_truth, wait_until};

@@ -95,7 +95,7 @@ fn a_recording_has_what_the_programs_count() {
         [returned, 70 * PAGE, returned - 70 * PAGE, 1, 300 * PAGE, 1, 24 * PAGE, 300 * PAGE].map(|n| json!(n));
     assert_eq!(last(columns, "ledger", pids[1]), expected);
     // The loss account closes in it, too.
-    let sql = "SELECT count(*) FROM recordings WHERE kind = 'account' AND hits <> filtered + submitted + ring_full + read_failed \
+    let sql = "SELECT count(*) FROM recordings WHERE kind = 'account' AND hits <> filtered + summed + submitted + ring_full + read_failed \
                AND t_ns = (SELECT max(t_ns) FROM recordings)";
     assert_eq!(engines::rows(&glob, sql), [[0]]);
 }

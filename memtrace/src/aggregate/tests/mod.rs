@@ -1,5 +1,6 @@
 mod bounds;
 mod property;
+mod sums;
 
 use super::*;
 use crate::event::*;

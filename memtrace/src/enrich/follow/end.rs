@@ -26,6 +26,9 @@ impl Follower {
             tell_refusal(*pid, &known.described, tell);
         }
         self.kernel.detach();
+        // No call is half-way any more.
+        let last: Vec<_> = self.known.iter().map(|(pid, known)| (*pid, known.target)).collect();
+        last.into_iter().for_each(|(pid, target)| self.tell_sums(pid, target, tell));
         Ok(now)
     }
 

@@ -37,10 +37,11 @@ impl Follower {
 
     /// `seen`: what was just read of it, if anything was.
     pub(super) fn sample_one(&mut self, pid: u32, t_ns: u64, seen: Option<&Seen>, tell: &mut impl FnMut(News)) {
+        let Some(target) = self.known.get(&pid).map(|known| known.target) else { return };
+        let sums = self.sums(pid, target);
         let Some(known) = self.known.get_mut(&pid) else { return };
         let lazy_due = known.uses_free || !known.sampled;
         known.sampled = true;
-        let target = known.target;
         let (status, go) = match seen {
             Some(seen) => {
                 let watched = || Some(self.watcher.as_ref()?.go(pid, target)?.heap());
@@ -61,6 +62,7 @@ impl Follower {
             faults: figures.as_ref().and_then(decode::fault::faults),
             unseen_faults: known.unseen.faults(),
             refaults: figures.as_ref().map(|f| self.decoder.refaults(f)),
+            sums,
         })));
     }
 

@@ -31,6 +31,7 @@ impl Follower {
             let target = known.target;
             log::debug!("pid {pid}: gone, and no record said so");
             self.lives.unheard += 1;
+            self.last_sums(pid, target, tell)?;
             tell(News::Gone(target));
             self.forget(pid)?;
             self.drop_target(pid, target)?;

@@ -5,8 +5,8 @@ mod labels;
 use super::watch::watch;
 use super::work::Ask;
 use crate::account::Account;
+use crate::config::Record;
 use crate::config::file::{Recording, check_node};
-use crate::config::{Record, Targets};
 use crate::dossier::{BlackBox, Present, Recorded};
 use crate::enrich::{Closeup, News};
 use crate::error::Error;
@@ -32,7 +32,7 @@ const LEDGER_NS: u64 = 10_000_000_000;
 /// `memtrace record`.
 pub fn record(config: Record, out: impl Write + Send + 'static) -> Result<ExitCode, Error> {
     let Record { watch: config, recording, file } = config;
-    let is_named = matches!(config.session.targets, Targets::Pids(_) | Targets::Command(_));
+    let is_named = !config.session.targets.discovers();
     watch(config, None, || Tap::start(&recording, file.as_deref(), is_named, None), out)
 }
 

@@ -59,6 +59,7 @@ fn program(hits: &[Hit]) -> ProgramAccount {
         name: "map".to_owned(),
         hits: hits.len() as u64,
         filtered: of(Fate::Filtered),
+        summed: 0,
         submitted: of(Fate::Submitted) + of(Fate::Damaged),
         ring_full: of(Fate::RingFull),
         read_failed: of(Fate::ReadFailed),

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 pub(super) struct AccountJson<'a> {
     hits: u64,
     filtered: u64,
+    summed: u64,
     submitted: u64,
     ring_full: u64,
     read_failed: u64,
@@ -27,6 +28,7 @@ struct ProgramJson<'a> {
     name: &'a str,
     hits: u64,
     filtered: u64,
+    summed: u64,
     submitted: u64,
     ring_full: u64,
     read_failed: u64,
@@ -37,6 +39,7 @@ impl<'a> AccountJson<'a> {
         Self {
             hits: account.hits(),
             filtered: account.filtered(),
+            summed: account.summed(),
             submitted: account.submitted(),
             ring_full: account.ring_full(),
             read_failed: account.read_failed(),
@@ -58,6 +61,7 @@ impl<'a> ProgramJson<'a> {
             name: &program.name,
             hits: program.hits,
             filtered: program.filtered,
+            summed: program.summed,
             submitted: program.submitted,
             ring_full: program.ring_full,
             read_failed: program.read_failed,

@@ -24,7 +24,15 @@ fn has_keys(value: &Value, words: &str) {
 }
 
 fn account() -> Account {
-    let program = ProgramAccount { name: "p".into(), hits: 9, filtered: 4, submitted: 3, ring_full: 1, read_failed: 1 };
+    let program = ProgramAccount {
+        name: "p".into(),
+        hits: 9,
+        filtered: 3,
+        summed: 1,
+        submitted: 3,
+        ring_full: 1,
+        read_failed: 1,
+    };
     Account {
         programs: vec![program],
         received: 3,
@@ -44,7 +52,8 @@ fn snapshot(process: ProcessSnapshot) -> Snapshot {
 
 const CALL: &str =
     "calls failed_calls asked_bytes unmapped_bytes freed_bytes refaulted_bytes approximate_calls latency_ns";
-const ACCOUNT: &str = "hits filtered submitted ring_full read_failed received shed decoded decode_errors lost programs";
+const ACCOUNT: &str =
+    "hits filtered summed submitted ring_full read_failed received shed decoded decode_errors lost programs";
 
 #[test]
 fn stat_has_every_field_of_the_contract() {
@@ -83,7 +92,7 @@ fn stat_has_every_field_of_the_contract() {
     assert_eq!((&p["returned_bytes"], &p["gap_bytes"]), (&u64::MAX.into(), &(-5).into()));
     has_keys(&v["account"], ACCOUNT);
     assert_eq!(v["account"]["lost"], 4);
-    has_keys(&v["account"]["programs"][0], "name hits filtered submitted ring_full read_failed");
+    has_keys(&v["account"]["programs"][0], "name hits filtered summed submitted ring_full read_failed");
 }
 
 #[test]

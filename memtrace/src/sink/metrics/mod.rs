@@ -110,6 +110,7 @@ fn add_probe(families: &mut Families, program: &ProgramAccount) {
     let of = [label("probe", &program.name)];
     families.add(Metric::Hits, &of, program.hits);
     families.add(Metric::Filtered, &of, program.filtered);
+    families.add(Metric::Summed, &of, program.summed);
     families.add(Metric::Submitted, &of, program.submitted);
     for (reason, n) in [("ring_full", program.ring_full), ("read_failed", program.read_failed)] {
         families.add(Metric::Lost, &[label("probe", &program.name), label("reason", reason)], n);

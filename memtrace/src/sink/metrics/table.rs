@@ -130,9 +130,10 @@ metrics! {
         "Those that are watched no more (label reason): ended, unheard (gone, and no record said so), not_meant.",
     Unidentified "memtrace_processes_unidentified_total" Counter Memtrace
         "Processes that ended before it could be told whether they were meant: left out.",
-    Hits "memtrace_probe_hits_total" Counter Probe "Times the probe ran: filtered, submitted and lost.",
+    Hits "memtrace_probe_hits_total" Counter Probe "Times the probe ran: filtered, summed, submitted and lost.",
     Filtered "memtrace_probe_filtered_total" Counter Probe "Hits that were of no target, or not asked for.",
-    Submitted "memtrace_probe_submitted_total" Counter Probe "Hits that became a record, or were counted in the kernel.",
+    Summed "memtrace_probe_summed_total" Counter Probe "Hits that were added up in the kernel, and told in sums.",
+    Submitted "memtrace_probe_submitted_total" Counter Probe "Hits that became a record.",
     Lost "memtrace_probe_lost_total" Counter Probe
         "Hits lost (label reason): ring_full, the ring had no room; read_failed, something could not be read.",
     Shed "memtrace_shed_records_total" Counter Memtrace "Records dropped because a queue of memtrace was full.",

@@ -90,8 +90,15 @@ fn deaths() -> Counters {
 
 #[test]
 fn a_scrape_reads_as_prometheus_wants_it() {
-    let program =
-        ProgramAccount { name: "advise".to_owned(), hits: 10, filtered: 4, submitted: 3, ring_full: 2, read_failed: 1 };
+    let program = ProgramAccount {
+        name: "advise".to_owned(),
+        hits: 10,
+        filtered: 3,
+        summed: 1,
+        submitted: 3,
+        ring_full: 2,
+        read_failed: 1,
+    };
     let account = Account { programs: vec![program], shed: 5, decode_errors: 6, ..Account::default() };
     let upload = Some(Uploaded {
         files: 11,

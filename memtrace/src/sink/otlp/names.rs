@@ -84,6 +84,7 @@ names! {
     Unidentified "memtrace.processes.unidentified" "{process}" Counter,
     Hits "memtrace.probe.hits" "{hit}" Counter,
     Filtered "memtrace.probe.filtered" "{hit}" Counter,
+    Summed "memtrace.probe.summed" "{hit}" Counter,
     Submitted "memtrace.probe.submitted" "{hit}" Counter,
     Lost "memtrace.probe.lost" "{hit}" Counter,
     Shed "memtrace.shed_records" "{record}" Counter,

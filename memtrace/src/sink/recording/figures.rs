@@ -152,6 +152,7 @@ impl Row {
             cells.text(Column::Probe, Some(&program.name));
             cells.integer(Column::Hits, program.hits);
             cells.integer(Column::Filtered, program.filtered);
+            cells.integer(Column::Summed, program.summed);
             cells.integer(Column::Submitted, program.submitted);
             cells.integer(Column::RingFull, program.ring_full);
             cells.integer(Column::ReadFailed, program.read_failed);

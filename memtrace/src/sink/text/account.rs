@@ -7,13 +7,18 @@ use std::io::{self, Write};
 /// The last words of every verb.
 pub fn write_account(out: &mut impl Write, style: Style, account: &Account) -> io::Result<()> {
     let (hits, filtered, decoded) = (count(account.hits()), count(account.filtered()), count(account.decoded));
+    let summed = match account.summed() {
+        0 => String::new(),
+        n => format!(", {} added up in the kernel", count(n)),
+    };
     if account.lost() == 0 {
-        let line =
-            format!("account: {hits} hook hits, {filtered} filtered on purpose, {decoded} events counted, 0 lost");
+        let line = format!(
+            "account: {hits} hook hits, {filtered} filtered on purpose{summed}, {decoded} events counted, 0 lost"
+        );
         return writeln!(out, "{}", style.dim(&line));
     }
     writeln!(out, "{}", style.alarm(&format!("!! LOST {} events: the numbers above are too small.", account.lost())))?;
-    writeln!(out, "   {hits} hook hits, {filtered} filtered on purpose, {decoded} events counted; lost were:")?;
+    writeln!(out, "   {hits} hook hits, {filtered} filtered on purpose{summed}, {decoded} events counted; lost were:")?;
     for program in &account.programs {
         let name = clean(&program.name, 24);
         reason(out, program.ring_full, &name, "ring_full: the ring was full, memtrace drained too slowly")?;

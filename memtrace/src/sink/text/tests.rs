@@ -15,7 +15,7 @@ fn span(start: u64, peak: u64, end: u64) -> SpanSnapshot {
 fn program(name: &str, hits: u64, ring_full: u64, read_failed: u64) -> ProgramAccount {
     let filtered = hits / 2;
     let submitted = hits - filtered - ring_full - read_failed;
-    ProgramAccount { name: name.into(), hits, filtered, submitted, ring_full, read_failed }
+    ProgramAccount { name: name.into(), hits, filtered, summed: 0, submitted, ring_full, read_failed }
 }
 
 fn account() -> Account {

@@ -1,0 +1,28 @@
+//! What the calls of each process add up to.
+use super::BLANK;
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::HashMap;
+use memtrace_common::sums::Sums;
+
+#[map]
+static SUMS: HashMap<u32, Sums> = HashMap::with_max_entries(4096, 0);
+
+#[inline(always)]
+pub fn of(target: u32) -> Option<&'static mut Sums> {
+    shared!(SUMS.get_ptr_mut(&target))
+}
+
+/// Begins those of a new target; without room its calls are told.
+#[inline(always)]
+pub fn start(target: u32) {
+    if let Some(blank) = BLANK.get_ptr(0) {
+        // SAFETY: BLANK is never written.
+        let _ = SUMS.insert(&target, unsafe { &(*blank).sums }, BPF_NOEXIST as u64);
+    }
+}
+
+#[inline(always)]
+pub fn remove(target: u32) {
+    let _ = SUMS.remove(&target);
+}
