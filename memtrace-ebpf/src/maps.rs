@@ -72,6 +72,12 @@ pub struct Blank {
     sums: Sums,
 }
 
+#[inline(always)]
+fn blank() -> Option<&'static Blank> {
+    // SAFETY: an element of a map that is never written.
+    BLANK.get_ptr(0).map(|blank| unsafe { &*blank })
+}
+
 pub(crate) const RING_EVENTS: &RingBuf = &EVENTS;
 pub(crate) const RING_URGENT: &RingBuf = &URGENT;
 
@@ -99,9 +105,7 @@ pub fn faults(tgid: u32) -> Option<&'static mut FaultStats> {
 /// Starts the fault figures of a new target, over those of a dead process with the same tgid.
 #[inline(always)]
 pub fn start_faults(tgid: u32, target: u32) -> bool {
-    let Some(blank) = BLANK.get_ptr(0) else { return false };
-    // SAFETY: BLANK is never written.
-    if FAULTS.insert(&tgid, unsafe { &(*blank).faults }, BPF_ANY as u64).is_err() {
+    if blank().is_none_or(|blank| FAULTS.insert(&tgid, &blank.faults, BPF_ANY as u64).is_err()) {
         return false;
     }
     let Some(faults) = faults(tgid) else { return false };
@@ -126,9 +130,8 @@ pub fn chunk_or_new(key: &ChunkKey) -> Option<&'static mut Chunk> {
     if let Some(p) = CHUNKS.get_ptr_mut(key) {
         return shared!(Some(p));
     }
-    let blank = BLANK.get_ptr(0)?;
-    // Losing the race to another thread of the process is fine: the entry is there. SAFETY: BLANK is never written.
-    let _ = CHUNKS.insert(key, unsafe { &(*blank).chunk }, BPF_NOEXIST as u64);
+    // Losing the race to another thread of the process is fine: the entry is there.
+    let _ = CHUNKS.insert(key, &blank()?.chunk, BPF_NOEXIST as u64);
     chunk(key)
 }
 

@@ -28,6 +28,7 @@ mod said;
 mod service;
 mod serving;
 mod shown;
+mod summed;
 mod tiny;
 mod told;
 mod truth;
@@ -62,6 +63,7 @@ pub use said::{
 pub use service::{Service, free_ports, service_binary};
 pub use serving::Serving;
 pub use shown::{SAID, assert_shown};
+pub use summed::sums_are_those_of_the_calls;
 pub use tiny::Tiny;
 pub use told::{outgrow, pressure_is_told};
 pub use truth::{Truth, truth_binary};

@@ -1,5 +1,5 @@
 //! What the calls of each process add up to.
-use super::BLANK;
+use super::blank;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
@@ -16,9 +16,8 @@ pub fn of(target: u32) -> Option<&'static mut Sums> {
 /// Begins those of a new target; without room its calls are told.
 #[inline(always)]
 pub fn start(target: u32) {
-    if let Some(blank) = BLANK.get_ptr(0) {
-        // SAFETY: BLANK is never written.
-        let _ = SUMS.insert(&target, unsafe { &(*blank).sums }, BPF_NOEXIST as u64);
+    if let Some(blank) = blank() {
+        let _ = SUMS.insert(&target, &blank.sums, BPF_NOEXIST as u64);
     }
 }
 

@@ -345,13 +345,6 @@ impl Follower {
         self.watcher.iter_mut().for_each(|watcher| watcher.walk(walk, tell));
     }
 
-    /// The process made lazy pages: its LazyFree is worth the walk from now on.
-    pub fn uses_free(&mut self, pid: u32) {
-        if let Some(known) = self.known.get_mut(&pid) {
-            known.uses_free = true;
-        }
-    }
-
     /// The samplers' tick: every target once. Processes may move into a cgroup without an exec, so these are looked for.
     /// What was asked of the follower before `since_ns` has been told. True: the last named target is gone, unheard.
     pub fn tick(&mut self, since_ns: u64, tell: &mut impl FnMut(News)) -> Result<bool, FollowError> {

@@ -5,7 +5,7 @@ use crate::enrich::news::{FollowError, News};
 use crate::event::{ProcessSample, TargetId};
 use crate::procfs::clock;
 use memtrace_common::advice;
-use memtrace_common::sums::{CallSums, Sums};
+use memtrace_common::sums::{ADVICE, Sums};
 use std::collections::HashSet;
 
 /// Who was not known at one sweep and is not at the next has ended unheard: less than that can wait in a queue.
@@ -19,11 +19,17 @@ pub(super) struct Strays {
 }
 
 fn uses_free(sums: &Sums) -> bool {
-    let of_free = sums.clone().advised(advice::FREE).copied();
-    of_free.is_some_and(|CallSums { calls, failed_calls, .. }| calls > failed_calls)
+    ADVICE.iter().zip(&sums.advise).any(|(value, of)| *value == advice::FREE && of.calls > of.failed_calls)
 }
 
 impl Follower {
+    /// The process made lazy pages: its LazyFree is worth the walk from now on.
+    pub fn uses_free(&mut self, pid: u32) {
+        if let Some(known) = self.known.get_mut(&pid) {
+            known.uses_free = true;
+        }
+    }
+
     /// `None`: each of its calls is told.
     pub(super) fn sums(&mut self, pid: u32, target: TargetId) -> Option<Box<Sums>> {
         let read = self.kernel.sums_of(target);

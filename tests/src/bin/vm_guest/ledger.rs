@@ -1,6 +1,6 @@
 //! Returned pages and re-faults, to the page.
 use crate::{Test, test};
-use memtrace_tests::{CHUNK, Memtrace, PAGE, Pages, Processes as _, differences, rollup};
+use memtrace_tests::{CHUNK, Memtrace, PAGE, Pages, Processes as _, differences, rollup, sums_are_those_of_the_calls};
 use serde_json::{Value, json};
 
 pub(crate) const PAGES: &str = "/bin/pages";
@@ -10,6 +10,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("what_one_thread_returns_and_touches_again_is_exact", one_thread),
         test("what_four_threads_return_and_touch_again_is_exact", four_threads),
         test("threads_that_touch_the_same_returned_pages_bring_each_back_once", same_pages),
+        test("what_is_added_up_is_what_one_who_is_told_each_call_counts", || sums_are_those_of_the_calls(PAGES)),
         test("huge_zero_and_forbidden_pages_are_told_apart", unlike_pages),
     ]
 }
