@@ -6,7 +6,7 @@ use aya_ebpf::maps::HashMap;
 use memtrace_common::sums::Sums;
 
 #[map]
-static SUMS: HashMap<u32, Sums> = HashMap::with_max_entries(4096, 0);
+static SUMS: HashMap<u32, Sums> = HashMap::with_max_entries(2048, 0);
 
 #[inline(always)]
 pub fn of(target: u32) -> Option<&'static mut Sums> {

@@ -21,7 +21,7 @@ const STACKS: u32 = 16384;
 const WORD_PLANS: u32 = 4096;
 
 /// Processes whose calls are summed at most; about 2 KiB of kernel memory each.
-const SUMS: u32 = 4096;
+const SUMS: u32 = 2048;
 
 /// The ring of rare records; half of the larger one is for what is walked of the dying: all of the largest
 /// of them (tests/tests/walk.rs), or some five processes at once.
