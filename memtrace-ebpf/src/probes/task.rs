@@ -83,7 +83,7 @@ pub fn exec() {
                 && let Some(id) = target::new_id()
             {
                 if param!(switches.sums) == 1 {
-                    maps::sums::remove(known.id);
+                    // Those of the program before are taken out when user space has read them.
                     maps::sums::start(id);
                 }
                 known.id = id;

@@ -4,7 +4,7 @@
 //! Memory: a process costs about 2.5 KiB plus, for each kind of call it uses, 0.4 KiB up to 32 calls and at most
 //! 15.5 KiB of latency histogram beyond (twice: interval and window). A busy Go process (dontneed, hugepage, munmap)
 //! stays under 50 KiB, so the default of 4096 processes is bounded at about 200 MiB and in practice far below; the
-//! interval's share is given back at every tick.
+//! interval's share is given back at every tick. One whose calls the kernel adds up costs 2 KiB for them, however many.
 mod creators;
 mod forgotten;
 mod latency;

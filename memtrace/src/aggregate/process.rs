@@ -51,6 +51,8 @@ pub(super) struct Process {
     /// How many processes this stands for beside itself.
     pub(super) folded: u64,
     pub(super) folded_oom_killed: u64,
+    /// Calls of some of these were added up.
+    pub(super) folded_sums: bool,
 }
 
 impl Process {
@@ -138,6 +140,7 @@ impl Process {
         add_refaults(&mut self.refaults.at_tick, other.refaults.at_tick.as_deref());
         self.last_active_ns = self.last_active_ns.max(other.last_active_ns);
         self.folded += 1;
+        self.folded_sums |= other.sums.is_some();
         self.folded_oom_killed += u64::from(other.oom_killed);
     }
 

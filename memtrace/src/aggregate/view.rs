@@ -175,7 +175,7 @@ fn notes(process: &ProcessSnapshot, state: &Process) -> Vec<String> {
             "{faults} page faults or more came without an event: what they brought back is not in re-faulted"
         ));
     }
-    if state.sums.is_some() && rows().any(|row| row.latency.is_some()) {
+    if (state.sums.is_some() || state.folded_sums) && rows().any(|row| row.latency.is_some()) {
         notes.push("latencies are estimates within a factor of two: its calls are added up in the kernel".to_owned());
     }
     if state.folded_oom_killed > 0 {

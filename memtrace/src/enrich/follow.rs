@@ -245,6 +245,7 @@ impl Follower {
     /// A fork, exec, exit or kill of a target, in the order they came. True: the last named target is gone.
     pub fn task(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<bool, FollowError> {
         let pid = event.meta.tgid;
+        self.followed_by(event, tell)?;
         match event.what {
             TaskWhat::Fork { parent_tgid } => {
                 // A child of one that is meant is meant; of one still to be judged it is judged itself.
@@ -371,8 +372,12 @@ impl Follower {
             let Some(known) = self.known.get(&pid) else { continue };
             if let (Some(watcher), Some(round)) = (&mut self.watcher, &mut round) {
                 let status = seen.as_ref().and_then(|seen| seen.status.clone());
-                watcher.visit(round, (pid, known.target), status, &mut self.finder);
+                let target = known.target;
+                if watcher.visit(round, (pid, target), status, &mut self.finder) && !is_due {
+                    self.tell_sums(pid, target, tell);
+                }
             }
+            let Some(known) = self.known.get(&pid) else { continue };
             if is_due {
                 self.wheres.look(pid, known.target, &known.described, tell);
                 self.sample_one(pid, now, seen.as_ref(), tell);
@@ -387,8 +392,8 @@ impl Follower {
             self.kernel.sweep_chunks()?;
             self.swept_ns = now;
             self.dead_since_sweep = false;
-            self.sweep_sums(now)?;
         }
+        self.sweep_sums(now)?;
         Ok(had_named && self.named.is_empty())
     }
 }

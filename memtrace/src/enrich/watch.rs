@@ -180,8 +180,8 @@ impl Watcher {
 
     /// Of the CPUs, since the last round began; not counted where nobody asks.
     fn taken_ns(&self) -> u64 {
-        let counted = self.pace.cpu_percent.filter(|_| self.round_ns > 0);
-        counted.map_or(0, |_| own::cpu_ns().saturating_sub(self.round_cpu_ns))
+        let of = self.pace.cpu_percent.filter(|_| self.round_ns > 0);
+        of.map_or(0, |_| own::cpu_ns().saturating_sub(self.round_cpu_ns))
     }
 
     /// Before this one; the first of all has none before it.
@@ -244,14 +244,14 @@ impl Watcher {
         self.tell_points(&mut round, tell);
     }
 
-    /// A point of one process where it is time for it. `status`: what was just read of it.
+    /// A point of one process where it is time for it; whether there is one. `status`: what was just read of it.
     pub(super) fn visit(
         &mut self,
         round: &mut Round,
         (pid, target): (u32, TargetId),
         status: Option<Status>,
         finder: &mut Finder,
-    ) {
+    ) -> bool {
         let now_ns = round.now_ns;
         let watched = self.watched.entry(pid).or_insert_with(|| Watched::new(pid, target));
         if watched.target != target {
@@ -282,6 +282,7 @@ impl Watcher {
         if watched.wants_look(now_ns, is_tight || room.is_below(self.pace.look_percent)) {
             round.due.push((watched.looked_ns.unwrap_or(0), pid));
         }
+        round.points.last().is_some_and(|taken| taken.pid == pid)
     }
 
     fn tell_points(&mut self, round: &mut Round, tell: &mut impl FnMut(News)) {
@@ -304,7 +305,6 @@ impl Watcher {
         }
     }
 
-    /// Now.
     pub(super) fn look(&mut self, pid: u32, finder: &mut Finder, tell: &mut impl FnMut(News)) {
         if let Some(watched) = self.watched.get_mut(&pid) {
             self.sampling.looks += 1;
@@ -376,9 +376,9 @@ mod tests {
                 let is_round = watcher.is_round(*t_ns);
                 let (finder, tell) = (&mut Finder::default(), &mut |_| {});
                 let mut round = watcher.begin(*t_ns, is_round, 2, tell);
-                [(u32::MAX, 1), (u32::MAX - 1, 2)]
-                    .into_iter()
-                    .for_each(|of| watcher.visit(&mut round, of, None, finder));
+                for of in [(u32::MAX, 1), (u32::MAX - 1, 2)] {
+                    watcher.visit(&mut round, of, None, finder);
+                }
                 watcher.end(round, finder, tell);
             });
             watcher.sampling()

@@ -15,6 +15,11 @@ impl Kernel {
         HashMap::try_from(map).map_err(map_error(map::SUMS))
     }
 
+    /// Of whom was found and not named.
+    pub fn sums_calls(&self) -> bool {
+        self.sums_calls
+    }
+
     /// Begins those of a new target; where there is no room each of its calls is told.
     pub(super) fn start_sums(&mut self, id: u32, target_flags: u32) -> Result<(), KernelError> {
         if !self.sums_calls || target_flags & flags::TOLD != 0 {

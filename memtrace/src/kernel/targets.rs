@@ -20,6 +20,10 @@ impl Kernel {
     /// Observes `tgid` from now on; returns its incarnation. Known already: changes it and keeps the incarnation.
     pub fn add_target(&mut self, tgid: u32, go_counters: u64, flags: u32) -> Result<u32, KernelError> {
         if let Some(known) = self.target(tgid)? {
+            // The kernel adopted it before it was known who it is.
+            if flags & flags::TOLD != 0 {
+                self.end_sums(known.id)?;
+            }
             self.set_target(tgid, &Target { go_counters, flags: with_threads(tgid, flags), mm: 0, ..known })?;
             return Ok(known.id);
         }

@@ -26,14 +26,14 @@ impl Follower {
             tell_refusal(*pid, &known.described, tell);
         }
         self.kernel.detach();
-        // No call is half-way any more.
-        let last: Vec<_> = self.known.iter().map(|(pid, known)| (*pid, known.target)).collect();
-        last.into_iter().for_each(|(pid, target)| self.tell_sums(pid, target, tell));
         Ok(now)
     }
 
     /// Says what the reader must know; after [`Follower::detach`] and the last order.
     pub fn stop(&mut self, tell: &mut impl FnMut(News)) {
+        // No call is half-way any more, and who came last is known.
+        let last: Vec<_> = self.known.iter().map(|(pid, known)| (*pid, known.target)).collect();
+        last.into_iter().for_each(|(pid, target)| self.tell_sums(pid, target, tell));
         self.tell_deaf(tell);
         self.watcher.iter_mut().for_each(|watcher| watcher.tell_log(tell));
         let counted = [

@@ -2,7 +2,7 @@
 //! whose end no record told, later.
 use super::Follower;
 use crate::enrich::news::{FollowError, News};
-use crate::event::{ProcessSample, TargetId};
+use crate::event::{ProcessSample, TargetId, TaskEvent, TaskWhat};
 use crate::procfs::clock;
 use memtrace_common::advice;
 use memtrace_common::sums::{ADVICE, Sums};
@@ -59,9 +59,19 @@ impl Follower {
         Ok(self.kernel.end_sums(target)?)
     }
 
+    /// Another program has taken the place of one that was known: an exec, or the pid is used again.
+    pub(super) fn followed_by(&mut self, event: &TaskEvent, tell: &mut impl FnMut(News)) -> Result<(), FollowError> {
+        let (pid, target) = (event.meta.tgid, event.meta.target);
+        let is_new = matches!(event.what, TaskWhat::Fork { .. } | TaskWhat::Exec { .. });
+        match self.known.get(&pid).map(|known| known.target).filter(|before| is_new && *before != target) {
+            Some(before) => self.last_sums(pid, before, tell),
+            None => Ok(()),
+        }
+    }
+
     /// Ends those of processes that nobody knows of.
     pub(super) fn sweep_sums(&mut self, now_ns: u64) -> Result<(), FollowError> {
-        if now_ns.saturating_sub(self.strays.swept_ns) < SWEEP_NS {
+        if !self.kernel.sums_calls() || now_ns.saturating_sub(self.strays.swept_ns) < SWEEP_NS {
             return Ok(());
         }
         self.strays.swept_ns = now_ns;

@@ -156,7 +156,7 @@ impl Tap {
         }
         if t_ns >= open.next_ledger_ns {
             open.next_ledger_ns = t_ns.saturating_add(open.ledger_ns);
-            open.ledgers(t_ns, black_box);
+            open.ledgers(t_ns, black_box, false);
             let (to, from) = oneshot::channel();
             open.counters = Some(from);
             ask(Ask::Programs(Box::new(Present { t_ns, account, ..Present::default() }), to));
@@ -175,7 +175,7 @@ impl Tap {
     /// The last of everything; all is on disk afterwards.
     pub(super) fn finish(&mut self, t_ns: u64, black_box: &BlackBox, account: &Account) -> io::Result<()> {
         let Some(open) = &mut self.0 else { return Ok(()) };
-        open.ledgers(t_ns, black_box);
+        open.ledgers(t_ns, black_box, true);
         open.account(t_ns, account);
         open.recorder.finish()
     }
@@ -213,21 +213,23 @@ impl Open {
         Ok(())
     }
 
-    /// Of those that live, and a last time of those that have ended since the last one.
-    fn ledgers(&mut self, t_ns: u64, black_box: &BlackBox) {
+    /// Of those that live, and a last time of those that had ended at the last one: what they left is known by now.
+    fn ledgers(&mut self, t_ns: u64, black_box: &BlackBox, is_last: bool) {
         let living = black_box.present(t_ns).processes.into_iter().map(|living| living.process);
-        let over: Vec<TargetId> = std::mem::take(&mut self.over);
-        let ended = over.iter().filter_map(|target| black_box.process(*target));
+        let over = std::mem::take(&mut self.over);
+        let mut gone = std::mem::replace(&mut self.gone, over);
+        if is_last {
+            gone.append(&mut self.gone);
+        }
+        let ended = gone.iter().filter_map(|target| black_box.process(*target));
         let at = When::of(t_ns, self.wall);
         for process in living.chain(ended) {
             if let Some(known) = self.known.get_mut(&process.target) {
                 self.recorder.put(Row::ledger(at, known.labels(), &process));
             }
         }
-        // Their dossiers, which take a while, have names too.
-        for target in std::mem::replace(&mut self.gone, over) {
-            self.known.remove(&target);
-        }
+        // Their dossiers, which take a while, have had names too.
+        gone.iter().for_each(|target| drop(self.known.remove(target)));
         // Of some the end was lost.
         self.known.retain(|target, _| black_box.knows(*target));
     }
