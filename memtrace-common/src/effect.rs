@@ -42,20 +42,37 @@ const fn keeps_pages(value: i32) -> bool {
     !unmaps(value) && matches!(value, 0..=3 | advice::FREE | 10..=11 | 14..=20 | 22..=23)
 }
 
-/// Whether a call that makes or moves mappings failed, and by how many bytes there is more. `before`: the new length of
+/// As IS_ERR_VALUE: an address may have its top bit set elsewhere.
+#[inline(always)]
+pub const fn is_error(result: i64) -> bool {
+    result < 0 && result >= -4095
+}
+
+/// brk returns the break as it is now; brk(0) only asks for it.
+#[inline(always)]
+pub const fn brk_failed(address: u64, result: i64) -> bool {
+    address != 0 && result as u64 != address
+}
+
+/// By how many bytes the break moved; `None`: where it was before is not known (0).
+#[inline(always)]
+pub const fn brk_delta(before: u64, result: i64) -> Option<i64> {
+    if before == 0 || before > i64::MAX as u64 || result < 0 { None } else { Some(result - before as i64) }
+}
+
+/// Whether a call that makes or moves mappings failed, and by how many bytes there is more. `new`: the new length of
 /// mremap, the break before of brk.
 #[inline(always)]
-pub const fn growth(op: u32, result: i64, address: u64, length: u64, before: u64) -> (bool, i64) {
-    if op == map_op::BRK {
-        // brk returns the break as it is now; brk(0) only asks for it.
-        let failed = address != 0 && result as u64 != address;
-        return (failed, if before != 0 && result >= 0 { result.wrapping_sub(before as i64) } else { 0 });
+pub const fn growth(op: u32, result: i64, address: u64, length: u64, new: u64) -> (bool, i64) {
+    match op {
+        map_op::BRK => match brk_delta(new, result) {
+            Some(delta) => (brk_failed(address, result), delta),
+            None => (brk_failed(address, result), 0),
+        },
+        _ if is_error(result) => (true, 0),
+        map_op::MREMAP => (false, new.wrapping_sub(length) as i64),
+        _ => (false, length as i64),
     }
-    // A mapping's address never looks like an errno.
-    if result < 0 && result >= -4095 {
-        return (true, 0);
-    }
-    (false, if op == map_op::MREMAP { before.wrapping_sub(length) as i64 } else { length as i64 })
 }
 
 /// RSS of the mm at both ends, valid with [`flags::RSS`], and the pages of the range that were resident before, counted in
@@ -71,7 +88,7 @@ pub struct Seen {
 impl Seen {
     /// Pages that left, and whether that is approximate. `most`: no more can have. [`UNKNOWN`]: nobody can say.
     #[inline(always)]
-    pub const fn unmapped(&self, most: u64, drops: Drops) -> (u64, bool) {
+    pub fn unmapped(&self, most: u64, drops: Drops) -> (u64, bool) {
         if most == 0 {
             return (0, false);
         }
@@ -84,13 +101,8 @@ impl Seen {
         }
         let is_alone = self.flags & flags::CONCURRENT == 0;
         if !is_alone && matches!(drops, Drops::Resident) && self.resident_pages != UNKNOWN {
-            return (least(self.resident_pages, most), false);
+            return (self.resident_pages.min(most), false);
         }
-        (least(self.rss_before_pages.saturating_sub(self.rss_after_pages), most), !is_alone)
+        (self.rss_before_pages.saturating_sub(self.rss_after_pages).min(most), !is_alone)
     }
-}
-
-#[inline(always)]
-const fn least(a: u64, b: u64) -> u64 {
-    if a < b { a } else { b }
 }

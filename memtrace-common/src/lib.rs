@@ -12,6 +12,7 @@ pub mod header;
 pub mod host;
 pub mod kind;
 pub mod layout;
+pub mod log2;
 pub mod names;
 pub mod params;
 pub mod records;

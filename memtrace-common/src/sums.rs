@@ -64,6 +64,17 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// What came after `before`; the longest stays that of all.
+    pub fn since(&self, before: &Sums) -> Sums {
+        let mut since = *self;
+        let words: &mut [u64] = bytemuck::cast_slice_mut(core::slice::from_mut(&mut since));
+        let earlier: &[u64] = bytemuck::cast_slice(core::slice::from_ref(before));
+        words.iter_mut().zip(earlier).for_each(|(now, before)| *now = now.wrapping_sub(*before));
+        let calls = since.advise.iter_mut().chain([&mut since.munmap]);
+        calls.zip(self.advise.iter().chain([&self.munmap])).for_each(|(since, now)| since.max_ns = now.max_ns);
+        since
+    }
+
     /// `None`: that advice is told.
     #[inline(always)]
     pub fn advised(&mut self, value: i32) -> Option<&mut CallSums> {

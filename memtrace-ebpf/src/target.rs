@@ -35,9 +35,7 @@ pub fn adopt(tgid: u32, target_flags: u32) -> Option<u32> {
         aya_log_ebpf::warn!((), "target set full: tgid {} is not observed", tgid);
         return None;
     }
-    if param!(switches.sums) == 1 && target_flags & flags::TOLD == 0 {
-        maps::sums::start(id);
-    }
+    sum(id, target_flags);
     if param!(switches.faults) == 1 && !maps::start_faults(tgid, id) {
         shared::add(&mut host.targets_full, 1);
     }
@@ -52,6 +50,14 @@ pub fn new_id() -> Option<u32> {
     shared::add(adopted, 1);
     let id = shared::load(adopted).wrapping_mul(param!(mm.cpus).into()).wrapping_add(kread::cpu().into());
     Some(KERNEL_IDS | id as u32)
+}
+
+/// Its calls are summed from now on, unless they are to be told.
+#[inline(always)]
+pub fn sum(id: u32, target_flags: u32) {
+    if param!(switches.sums) == 1 && target_flags & flags::TOLD == 0 {
+        maps::sums::start(id);
+    }
 }
 
 /// Whether children are followed.

@@ -28,6 +28,7 @@ mod said;
 mod service;
 mod serving;
 mod shown;
+mod skipped;
 mod summed;
 mod tiny;
 mod told;
@@ -63,6 +64,7 @@ pub use said::{
 pub use service::{Service, free_ports, service_binary};
 pub use serving::Serving;
 pub use shown::{SAID, assert_shown};
+pub use skipped::unless_skipped;
 pub use summed::sums_are_those_of_the_calls;
 pub use tiny::Tiny;
 pub use told::{outgrow, pressure_is_told};

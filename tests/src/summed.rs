@@ -1,5 +1,5 @@
 //! Calls that are added up in the kernel.
-use crate::{Memtrace, PAGE, Pages, Serving, assert_account, wait_until};
+use crate::{Memtrace, PAGE, Pages, Serving, assert_account, unless_skipped, wait_until};
 use serde_json::Value;
 
 /// Each kind of call that is summed, some in vain, and one that is told: nobody's runtime gives COLD.
@@ -39,25 +39,15 @@ fn figures(process: &Value) -> Vec<(String, Value)> {
     calls.into_iter().chain(named.map(|of| (of.to_owned(), process[of].clone()))).collect()
 }
 
-/// By an agent that finds the `pages` workload, and by a `stat` beside it that is told each call. A run of which the kernel
-/// skipped a probe (7.x) says so, and is done again.
+/// By an agent that finds the `pages` workload, and by a `stat` beside it that is told each call.
 #[track_caller]
 pub fn sums_are_those_of_the_calls(binary: &str) {
-    const TRIES: usize = 10;
-    for _ in 0..TRIES {
-        let (differ, skipped) = compare(binary);
-        if differ.is_empty() {
-            return;
-        }
-        assert!(skipped, "\n  {}", differ.join("\n  "));
-        eprintln!("once more: the kernel skipped a probe: {}", differ.join("; "));
-    }
-    panic!("the kernel skips probes in every run");
+    unless_skipped(|| compare(binary));
 }
 
-/// What is not as it should be, and whether the kernel skipped a probe of either.
+/// What is told of the process by the agent, what is not as it should be, and what neither was told of.
 #[track_caller]
-fn compare(binary: &str) -> (Vec<String>, bool) {
+fn compare(binary: &str) -> (Value, Vec<String>, u64) {
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("agent.toml");
     // An emulated machine may take long over an answer.
@@ -102,6 +92,8 @@ fn compare(binary: &str) -> (Vec<String>, bool) {
     let [by_advise, by_map] = [0, 1].map(|probe| [summed[probe] - was_summed[probe], told[probe] - was_told[probe]]);
     want(by_advise == [advise - 1.0, 1.0], format!("COLD alone is told: {by_advise:?}"));
     want(by_map[0] >= map && by_map[1] == 0.0, format!("no mapping is told: {by_map:?}"));
-    let skipped = [&account, &one_by_one].map(|of| of["account"]["skipped_runs"].as_u64().unwrap_or(0));
-    (differ, skipped != [0, 0])
+    let skipped = [&account, &one_by_one].map(|of| &of["account"]["skipped_runs"]);
+    let unseen = [&of_agent, &one_by_one["processes"][0]].map(|of| &of["unseen_faults"]);
+    let missing = skipped.iter().chain(&unseen).filter_map(|of| of.as_u64()).sum();
+    (of_agent, differ, missing)
 }

@@ -2,6 +2,7 @@
 use super::{CallSums, GrowthSums, LATENCIES, LATENCY_LOG2};
 use crate::UNKNOWN;
 use crate::effect::{Drops, Seen};
+use crate::log2;
 
 /// One call, in bytes; [`UNKNOWN`] where nobody can say.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,7 @@ pub struct Ends {
 impl Told {
     /// `unmaps`: see [`Told::drops`].
     #[inline(always)]
-    pub const fn of(ends: &Ends, drops: Drops, unmaps: bool) -> Self {
+    pub fn of(ends: &Ends, drops: Drops, unmaps: bool) -> Self {
         let shift = ends.page_shift;
         let (unmapped, approximate) = ends.seen.unmapped(ends.length_bytes >> shift, drops);
         Self {
@@ -93,7 +94,7 @@ impl CallSums {
             resident => resident,
         };
         if before != UNKNOWN && returned != UNKNOWN {
-            add(&mut self.effective_bytes, if returned < before { returned } else { before });
+            add(&mut self.effective_bytes, returned.min(before));
             add(&mut self.effective_of_bytes, before);
         }
     }
@@ -118,7 +119,5 @@ impl GrowthSums {
 /// The bucket that a duration is counted in.
 #[inline(always)]
 pub const fn latency(ns: u64) -> usize {
-    let log2 = (63 - (ns | 1).leading_zeros()) as usize;
-    let bucket = log2.saturating_sub(LATENCY_LOG2);
-    if bucket >= LATENCIES { LATENCIES - 1 } else { bucket }
+    log2::bucket(ns, LATENCY_LOG2, LATENCIES)
 }

@@ -2,6 +2,7 @@
 use crate::marks;
 use crate::pagetable::{self, Upper};
 use crate::{ids, kread, maps, param, shared, tables, task};
+use memtrace_common::log2;
 use memtrace_common::refault::{BUCKETS, CHUNK_PAGES, ChunkKey, FaultStats, mark};
 
 /// How the thread came by its event. A thread that was found while its process's threads were being attached may have
@@ -94,14 +95,8 @@ fn came_back(faults: &mut FaultStats, taken: u64, pages: u64, now: u64) {
     let after_ns = now.wrapping_sub(mark::t_ns(taken));
     shared::add(&mut faults.outstanding_pages, pages.wrapping_neg());
     shared::add(&mut faults.refaulted_pages[mark::group(taken)], pages);
-    shared::add(&mut faults.log2_ns[bucket(after_ns)], pages);
+    shared::add(&mut faults.log2_ns[log2::bucket(after_ns, 0, BUCKETS)], pages);
     if after_ns > faults.max_ns {
         faults.max_ns = after_ns;
     }
-}
-
-#[inline(always)]
-fn bucket(ns: u64) -> usize {
-    let log2 = (63 - (ns | 1).leading_zeros()) as usize;
-    if log2 >= BUCKETS { BUCKETS - 1 } else { log2 }
 }

@@ -9,6 +9,7 @@ use crate::syscall::{Enter, Exit};
 use crate::target::observed;
 use crate::{ids, kread, maps, param};
 use memtrace_common::UNKNOWN;
+use memtrace_common::effect::is_error;
 use memtrace_common::header::flags;
 use memtrace_common::kind;
 use memtrace_common::names::Hook;
@@ -89,7 +90,7 @@ pub fn exit(ctx: &impl Exit) {
         if op == map_op::MMAP {
             record.prot = slot.extra as u32;
             record.map_flags = (slot.extra >> 32) as u32;
-            if !failed(result) {
+            if !is_error(result) {
                 record.call.address = result as u64;
             }
         } else {
@@ -100,15 +101,9 @@ pub fn exit(ctx: &impl Exit) {
     slot.thread = 0;
 }
 
-/// `-MAX_ERRNO..0`, as IS_ERR_VALUE: an address may have its top bit set elsewhere.
-#[inline(always)]
-fn failed(result: i64) -> bool {
-    (-4095..0).contains(&result)
-}
-
 #[inline(always)]
 fn forget_unmapped(slot: &InFlight, op: u32, result: i64) {
-    if failed(result) || op == map_op::MUNMAP {
+    if is_error(result) || op == map_op::MUNMAP {
         return;
     }
     let (mut address, mut length) = (slot.address, slot.length);

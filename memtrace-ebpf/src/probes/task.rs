@@ -82,10 +82,8 @@ pub fn exec() {
             if known.flags & flags::PROVISIONAL != 0
                 && let Some(id) = target::new_id()
             {
-                if param!(switches.sums) == 1 {
-                    // Those of the program before are taken out when user space has read them.
-                    maps::sums::start(id);
-                }
+                // The sums of the program before are taken out when user space has read them.
+                target::sum(id, known.flags);
                 known.id = id;
                 if let Some(faults) = maps::faults(tgid) {
                     faults.target = id;

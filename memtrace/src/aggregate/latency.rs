@@ -33,18 +33,21 @@ impl Latency {
         self.record_many(ns);
     }
 
-    /// Adds what the kernel counted.
-    pub(super) fn add_summed(&mut self, log2_ns: &[u64; LATENCIES], max_ns: u64) {
-        self.max_ns = self.max_ns.max(max_ns);
-        let summed = self.summed.get_or_insert_default();
-        summed.iter_mut().zip(log2_ns).for_each(|(sum, calls)| *sum += calls);
+    /// What the kernel counted.
+    pub(super) fn summed(log2_ns: [u64; LATENCIES], max_ns: u64) -> Self {
+        Self { max_ns, summed: Some(Box::new(log2_ns)), ..Self::default() }
+    }
+
+    pub(super) fn is_estimated(&self) -> bool {
+        self.summed.is_some()
     }
 
     /// Adds another's values.
     pub(super) fn absorb(&mut self, other: &Self) {
         self.max_ns = self.max_ns.max(other.max_ns);
         if let Some(summed) = &other.summed {
-            self.add_summed(summed, other.max_ns);
+            let ours = self.summed.get_or_insert_default();
+            ours.iter_mut().zip(summed.iter()).for_each(|(sum, calls)| *sum += calls);
         }
         for ns in &other.few {
             self.record(*ns);

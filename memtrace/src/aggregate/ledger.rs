@@ -63,26 +63,6 @@ impl CallLedger {
         }
     }
 
-    /// Adds what the kernel summed.
-    pub(super) fn add(&mut self, of: &CallSums) {
-        let known = |sum, calls| (calls > 0).then_some(sum);
-        self.calls += of.calls;
-        self.failed_calls += of.failed_calls;
-        self.asked_bytes = self.asked_bytes.saturating_add(of.asked_bytes);
-        add_known(&mut self.unmapped_bytes, known(of.unmapped_bytes, of.unmapped_calls));
-        add_known(&mut self.freed_bytes, known(of.freed_bytes, of.freed_calls));
-        let measured_calls = of.calls.saturating_sub(of.unmeasured_calls);
-        add_known(&mut self.returned_bytes, known(of.returned_bytes, measured_calls));
-        self.returned_by_freed += of.freed_calls;
-        self.returned_by_unmapped += measured_calls.saturating_sub(of.freed_calls);
-        self.approximate_calls += of.approximate_calls;
-        self.unmeasured_calls += of.unmeasured_calls;
-        add_known(&mut self.resident_before_bytes, known(of.resident_bytes, of.resident_calls));
-        self.effective_bytes = self.effective_bytes.saturating_add(of.effective_bytes);
-        self.effective_of_bytes = self.effective_of_bytes.saturating_add(of.effective_of_bytes);
-        self.latency.add_summed(&of.log2_ns, of.max_ns);
-    }
-
     pub(super) fn absorb(&mut self, other: &Self) {
         self.calls += other.calls;
         self.failed_calls += other.failed_calls;
@@ -98,6 +78,10 @@ impl CallLedger {
         self.effective_bytes = self.effective_bytes.saturating_add(other.effective_bytes);
         self.effective_of_bytes = self.effective_of_bytes.saturating_add(other.effective_of_bytes);
         self.latency.absorb(&other.latency);
+    }
+
+    pub(super) fn is_estimated(&self) -> bool {
+        self.latency.is_estimated()
     }
 
     pub(super) fn has_calls(&self) -> bool {
@@ -116,6 +100,29 @@ impl CallLedger {
             unmeasured_calls: self.unmeasured_calls,
             resident_before_bytes: self.resident_before_bytes,
             latency: self.latency.snapshot(),
+        }
+    }
+}
+
+impl From<&CallSums> for CallLedger {
+    fn from(of: &CallSums) -> Self {
+        let known = |sum, calls| (calls > 0).then_some(sum);
+        let measured_calls = of.calls.saturating_sub(of.unmeasured_calls);
+        Self {
+            calls: of.calls,
+            failed_calls: of.failed_calls,
+            asked_bytes: of.asked_bytes,
+            unmapped_bytes: known(of.unmapped_bytes, of.unmapped_calls),
+            freed_bytes: known(of.freed_bytes, of.freed_calls),
+            returned_bytes: known(of.returned_bytes, measured_calls),
+            returned_by_freed: of.freed_calls,
+            returned_by_unmapped: measured_calls.saturating_sub(of.freed_calls),
+            approximate_calls: of.approximate_calls,
+            unmeasured_calls: of.unmeasured_calls,
+            resident_before_bytes: known(of.resident_bytes, of.resident_calls),
+            effective_bytes: of.effective_bytes,
+            effective_of_bytes: of.effective_of_bytes,
+            latency: Latency::summed(of.log2_ns, of.max_ns),
         }
     }
 }
@@ -139,12 +146,14 @@ impl Growth {
         self.0.shrunk_bytes = self.0.shrunk_bytes.saturating_add(other.0.shrunk_bytes);
     }
 
-    pub(super) fn add(&mut self, of: &GrowthSums) {
-        let GrowthSums { calls, failed_calls, grown_bytes, shrunk_bytes } = *of;
-        self.absorb(&Self(GrowthSnapshot { calls, failed_calls, grown_bytes, shrunk_bytes }));
-    }
-
     pub(super) fn snapshot(&self) -> GrowthSnapshot {
         self.0
+    }
+}
+
+impl From<&GrowthSums> for Growth {
+    fn from(of: &GrowthSums) -> Self {
+        let GrowthSums { calls, failed_calls, grown_bytes, shrunk_bytes } = *of;
+        Self(GrowthSnapshot { calls, failed_calls, grown_bytes, shrunk_bytes })
     }
 }

@@ -3,6 +3,7 @@ use super::ledger::{CallLedger, Growth};
 use super::span::{HeapSpans, Span};
 use crate::event::{AdviseEvent, Call, MapEvent, MapOp};
 use memtrace_common::advice;
+use memtrace_common::effect::{brk_failed, is_error};
 use memtrace_common::sums::{ADVICE, Sums};
 
 /// A process may pass any i32 as advice: beyond this many kinds the rest share one row.
@@ -41,18 +42,16 @@ impl Level {
         match event.op {
             MapOp::Munmap => self.munmap.apply(call, true),
             MapOp::Mmap => {
-                // a mapping's address never looks like an errno
-                let failed = (-4095..0).contains(&call.result);
+                let failed = is_error(call.result);
                 self.mmap.apply(failed, if failed { 0 } else { signed(call.length_bytes) });
             }
             MapOp::Mremap => {
-                let failed = (-4095..0).contains(&call.result);
+                let failed = is_error(call.result);
                 let grown = event.new_length_bytes.map(|new| signed(new).saturating_sub(signed(call.length_bytes)));
                 self.mremap.apply(failed, if failed { 0 } else { grown.unwrap_or(0) });
             }
             MapOp::Brk => {
-                // brk returns the break as it is now; brk(0) only asks for it
-                let failed = call.address != 0 && call.result != signed(call.address);
+                let failed = brk_failed(call.address, call.result);
                 self.brk.apply(failed, event.brk_delta_bytes.unwrap_or(0));
             }
         }
@@ -64,18 +63,22 @@ impl Level {
         self.reclaim_stall_ns = self.reclaim_stall_ns.saturating_add(duration_ns);
     }
 
-    /// With what the kernel summed.
-    pub(super) fn with(mut self, sums: &Sums) -> Self {
+    /// Adds what the kernel summed.
+    pub(super) fn add(&mut self, sums: &Sums) {
         for (value, of) in ADVICE.iter().zip(&sums.advise).filter(|(_, of)| of.calls > 0) {
-            self.row(*value).add(of);
+            self.row(*value).absorb(&of.into());
         }
         if sums.munmap.calls > 0 {
-            self.munmap.add(&sums.munmap);
+            self.munmap.absorb(&(&sums.munmap).into());
         }
-        self.mmap.add(&sums.mmap);
-        self.mremap.add(&sums.mremap);
-        self.brk.add(&sums.brk);
-        self
+        self.mmap.absorb(&(&sums.mmap).into());
+        self.mremap.absorb(&(&sums.mremap).into());
+        self.brk.absorb(&(&sums.brk).into());
+    }
+
+    /// The latency of some of its calls is an estimate.
+    pub(super) fn is_estimated(&self) -> bool {
+        self.advise.iter().map(|(_, ledger)| ledger).chain([&self.munmap]).any(CallLedger::is_estimated)
     }
 
     /// The level of the next interval.

@@ -5,7 +5,6 @@ use super::{ProcessInfo, refault};
 use crate::event::{Event, GoCounters, OomEvent, ProcessSample, Refaults, TargetId, TaskEvent, TaskWhat};
 use crate::snapshot::{ExitSnapshot, GoBuild, KilledBy};
 use memtrace_common::sums::Sums;
-use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// A total that only grows, and what it was at the last tick.
@@ -35,8 +34,9 @@ pub(super) struct Process {
     pub(super) faults: Total<u64>,
     pub(super) unseen_faults: Total<u64>,
     pub(super) refaults: Total<Box<Refaults>>,
-    /// Its calls that were not told one by one, since the start; of those of an interval nobody asks.
-    pub(super) sums: Option<Box<Sums>>,
+    /// What its calls that were not told one by one had come to when they were last added to the window; of those of an
+    /// interval nobody asks.
+    sums: Option<Box<Sums>>,
     pub(super) lazy_bytes: Option<u64>,
     /// VmHWM of the whole life; it says something about the window only once it has grown.
     hwm_bytes: Option<u64>,
@@ -51,8 +51,6 @@ pub(super) struct Process {
     /// How many processes this stands for beside itself.
     pub(super) folded: u64,
     pub(super) folded_oom_killed: u64,
-    /// Calls of some of these were added up.
-    pub(super) folded_sums: bool,
 }
 
 impl Process {
@@ -120,18 +118,10 @@ impl Process {
         Some(ExitSnapshot { code: (signal == 0).then_some(code), signal: (signal != 0).then_some(signal), killed_by })
     }
 
-    /// All of the window.
-    pub(super) fn whole(&self) -> Cow<'_, Level> {
-        match &self.sums {
-            Some(sums) => Cow::Owned(self.window.clone().with(sums)),
-            None => Cow::Borrowed(&self.window),
-        }
-    }
-
     /// Takes over the sums of a process that is dropped.
     pub(super) fn absorb(&mut self, other: &Self) {
         self.interval.absorb(&other.interval);
-        self.window.absorb(&other.whole());
+        self.window.absorb(&other.window);
         for (ours, theirs) in [(&mut self.faults, &other.faults), (&mut self.unseen_faults, &other.unseen_faults)] {
             super::ledger::add_known(&mut ours.now, theirs.now);
             super::ledger::add_known(&mut ours.at_tick, theirs.at_tick);
@@ -140,7 +130,6 @@ impl Process {
         add_refaults(&mut self.refaults.at_tick, other.refaults.at_tick.as_deref());
         self.last_active_ns = self.last_active_ns.max(other.last_active_ns);
         self.folded += 1;
-        self.folded_sums |= other.sums.is_some();
         self.folded_oom_killed += u64::from(other.oom_killed);
     }
 
@@ -219,6 +208,8 @@ impl Process {
             self.faults.now = self.faults.now.max(Some(faults));
         }
         if let Some(sums) = &sample.sums {
+            let since = self.sums.as_ref().map_or(**sums, |before| sums.since(before));
+            self.window.add(&since);
             self.sums = Some(sums.clone());
         }
         self.unseen_faults.now = self.unseen_faults.now.max(sample.unseen_faults);

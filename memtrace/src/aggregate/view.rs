@@ -6,14 +6,12 @@ use super::refault;
 use crate::event::Refaults;
 use crate::snapshot::{CallSnapshot, ProcessSnapshot, ReturnedBy, SnapshotKind};
 use memtrace_common::advice;
-use std::borrow::Cow;
 
 pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
     let (level, refaults) = match kind {
-        SnapshotKind::Summary => (process.whole(), process.refaults.now.as_deref().cloned()),
-        SnapshotKind::Interval => (Cow::Borrowed(&process.interval), process.refaults_in_interval()),
+        SnapshotKind::Summary => (&process.window, process.refaults.now.as_deref().cloned()),
+        SnapshotKind::Interval => (&process.interval, process.refaults_in_interval()),
     };
-    let level = level.as_ref();
     let counted = |of: &Total<u64>| match kind {
         SnapshotKind::Summary => of.now,
         SnapshotKind::Interval => of.now.map(|now| now.saturating_sub(of.at_tick.unwrap_or(0))),
@@ -64,7 +62,7 @@ pub(super) fn view(process: &Process, kind: SnapshotKind) -> ProcessSnapshot {
         },
         notes: Vec::new(),
     };
-    out.notes = notes(&out, process);
+    out.notes = notes(&out, process, level);
     out
 }
 
@@ -81,7 +79,7 @@ pub struct Figures {
 pub(super) fn figures(process: &Process) -> Figures {
     Figures {
         lazy_bytes: process.lazy_bytes,
-        returned_bytes: Returned::of(&process.whole()).bytes,
+        returned_bytes: Returned::of(&process.window).bytes,
         refaulted_bytes: process.refaults.now.as_deref().map(refault::total_bytes),
         faults: process.faults.now,
         reclaim_stall_ns: process.window.reclaim_stall_ns,
@@ -160,7 +158,7 @@ fn advice_name(value: i32) -> String {
     }
 }
 
-fn notes(process: &ProcessSnapshot, state: &Process) -> Vec<String> {
+fn notes(process: &ProcessSnapshot, state: &Process, level: &Level) -> Vec<String> {
     let mut notes = Vec::new();
     let rows = || process.advise.iter().map(|(_, row)| row).chain([&process.munmap]);
     let unmeasured: u64 = rows().map(|row| row.unmeasured_calls).sum();
@@ -175,7 +173,7 @@ fn notes(process: &ProcessSnapshot, state: &Process) -> Vec<String> {
             "{faults} page faults or more came without an event: what they brought back is not in re-faulted"
         ));
     }
-    if (state.sums.is_some() || state.folded_sums) && rows().any(|row| row.latency.is_some()) {
+    if level.is_estimated() {
         notes.push("latencies are estimates within a factor of two: its calls are added up in the kernel".to_owned());
     }
     if state.folded_oom_killed > 0 {

@@ -1,7 +1,7 @@
 use super::call::decode_call;
 use super::{DecodeError, Decoder, decode_meta};
 use crate::event::{MapEvent, MapOp};
-use memtrace_common::effect::Drops;
+use memtrace_common::effect::{Drops, brk_delta};
 use memtrace_common::records::{MapRecord, map_op};
 
 pub(super) fn decode_map(decoder: &Decoder, record: &MapRecord) -> Result<MapEvent, DecodeError> {
@@ -12,7 +12,7 @@ pub(super) fn decode_map(decoder: &Decoder, record: &MapRecord) -> Result<MapEve
         map_op::BRK => MapOp::Brk,
         op => return Err(DecodeError::Op { kind: record.header.kind, op }),
     };
-    let brk_delta_bytes = if op == MapOp::Brk { brk_delta(record) } else { None };
+    let brk_delta_bytes = if op == MapOp::Brk { brk_delta(record.new_length, record.call.result) } else { None };
     let most_pages = match brk_delta_bytes {
         Some(delta) if delta < 0 => decoder.pages(delta.unsigned_abs()),
         Some(_) => 0,
@@ -30,10 +30,4 @@ pub(super) fn decode_map(decoder: &Decoder, record: &MapRecord) -> Result<MapEve
         prot: record.prot,
         flags: record.map_flags,
     })
-}
-
-/// The system call returns the break it left behind; the record keeps the one before in `new_length`.
-fn brk_delta(record: &MapRecord) -> Option<i64> {
-    let before = i64::try_from(record.new_length).ok().filter(|before| *before != 0)?;
-    (record.call.result >= 0).then(|| record.call.result - before)
 }

@@ -369,16 +369,14 @@ impl Follower {
                     continue;
                 }
             }
-            let Some(known) = self.known.get(&pid) else { continue };
+            let Some(target) = self.known.get(&pid).map(|known| known.target) else { continue };
             if let (Some(watcher), Some(round)) = (&mut self.watcher, &mut round) {
                 let status = seen.as_ref().and_then(|seen| seen.status.clone());
-                let target = known.target;
                 if watcher.visit(round, (pid, target), status, &mut self.finder) && !is_due {
                     self.tell_sums(pid, target, tell);
                 }
             }
-            let Some(known) = self.known.get(&pid) else { continue };
-            if is_due {
+            if is_due && let Some(known) = self.known.get(&pid) {
                 self.wheres.look(pid, known.target, &known.described, tell);
                 self.sample_one(pid, now, seen.as_ref(), tell);
                 self.divide_first(pid, tell);

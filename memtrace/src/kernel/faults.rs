@@ -1,8 +1,8 @@
 //! Page-fault events per target, and the figures the kernel keeps of them.
-use super::{Kernel, KernelError, map_error};
+use super::targets::found;
+use super::{Kernel, KernelError};
 use crate::host::plan::FaultHook;
 use crate::procfs::process;
-use aya::maps::MapError;
 use memtrace_common::names::map;
 use memtrace_common::refault::FaultStats;
 use std::collections::HashSet;
@@ -50,10 +50,6 @@ impl Kernel {
 
     /// The fault figures of a live target; `None` when faults are not tracked or it is gone.
     pub fn fault_figures(&mut self, tgid: u32) -> Result<Option<FaultStats>, KernelError> {
-        match self.fault_stats()?.get(&tgid, 0) {
-            Ok(stats) => Ok(Some(stats)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(e) => Err(map_error(map::FAULTS)(e)),
-        }
+        found(map::FAULTS, self.fault_stats()?.get(&tgid, 0))
     }
 }

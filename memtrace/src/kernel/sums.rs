@@ -1,7 +1,7 @@
 //! Memory calls that the kernel side adds up, by the target's id.
-use super::targets::ignore_absent;
+use super::targets::{found, ignore_absent, is_full};
 use super::{Kernel, KernelError, map_error};
-use aya::maps::{HashMap, MapData, MapError};
+use aya::maps::{HashMap, MapData};
 use bytemuck::Zeroable as _;
 use memtrace_common::names::map;
 use memtrace_common::sums::Sums;
@@ -26,7 +26,7 @@ impl Kernel {
             return Ok(());
         }
         match self.sums()?.insert(id, Sums::zeroed(), BPF_ANY) {
-            Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::E2BIG) => Ok(()),
+            Err(e) if is_full(&e) => Ok(()),
             other => other.map_err(map_error(map::SUMS)),
         }
     }
@@ -36,11 +36,7 @@ impl Kernel {
         if !self.sums_calls {
             return Ok(None);
         }
-        match self.sums()?.get(&id, 0) {
-            Ok(sums) => Ok(Some(sums)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(e) => Err(map_error(map::SUMS)(e)),
-        }
+        found(map::SUMS, self.sums()?.get(&id, 0))
     }
 
     /// From here on its calls are told, if it lives.

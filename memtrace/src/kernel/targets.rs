@@ -43,19 +43,13 @@ impl Kernel {
 
     fn full(&self, map: &'static str, error: MapError) -> KernelError {
         match &error {
-            MapError::SyscallError(e) if e.io_error.raw_os_error() == Some(libc::E2BIG) => {
-                KernelError::TargetsFull(self.sizes.targets)
-            }
+            full if is_full(full) => KernelError::TargetsFull(self.sizes.targets),
             _ => KernelError::Map { map, source: error },
         }
     }
 
     pub fn target(&mut self, tgid: u32) -> Result<Option<Target>, KernelError> {
-        match self.targets()?.get(&tgid, 0) {
-            Ok(target) => Ok(Some(target)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(e) => Err(map_error(map::TARGETS)(e)),
-        }
+        found(map::TARGETS, self.targets()?.get(&tgid, 0))
     }
 
     /// Changes a target that is still there; a target that died meanwhile stays gone. `mm` must be written as 0: what was
@@ -139,6 +133,18 @@ impl Kernel {
 fn with_threads(tgid: u32, known: u32) -> u32 {
     let threads = process::threads(tgid).map_or(0, |t| t.len());
     if threads > 1 { known | flags::THREADS } else { known }
+}
+
+pub(super) fn is_full(error: &MapError) -> bool {
+    matches!(error, MapError::SyscallError(e) if e.io_error.raw_os_error() == Some(libc::E2BIG))
+}
+
+pub(super) fn found<T>(map: &'static str, result: Result<T, MapError>) -> Result<Option<T>, KernelError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(e) => Err(map_error(map)(e)),
+    }
 }
 
 pub(super) fn ignore_absent(map: &'static str, result: Result<(), MapError>) -> Result<(), KernelError> {

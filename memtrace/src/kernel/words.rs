@@ -1,8 +1,8 @@
 //! What the probes copy, and walk, of a target on its way out.
-use super::targets::ignore_absent;
+use super::targets::{ignore_absent, is_full};
 use super::{Kernel, KernelError, map_error};
 use aya::Pod;
-use aya::maps::{HashMap, MapData, MapError};
+use aya::maps::{HashMap, MapData};
 use memtrace_common::names::map;
 use memtrace_common::records::{WalkPlan, WordPlan};
 
@@ -30,7 +30,7 @@ impl Kernel {
 
     fn due<V: Pod>(&mut self, plans: &'static str, due: &'static str, tgid: u32, plan: &V) -> Result<(), KernelError> {
         let planned = self.words::<V>(plans)?.insert(tgid, plan, BPF_ANY);
-        if is_full(&planned) {
+        if planned.as_ref().is_err_and(is_full) {
             self.words_full += 1;
             return Ok(());
         }
@@ -43,8 +43,4 @@ impl Kernel {
         let map = self.ebpf.map_mut(name).ok_or(KernelError::Absent(name))?;
         HashMap::try_from(map).map_err(map_error(name))
     }
-}
-
-fn is_full(inserted: &Result<(), MapError>) -> bool {
-    matches!(inserted, Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::E2BIG))
 }

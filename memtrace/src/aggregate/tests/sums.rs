@@ -121,6 +121,10 @@ proptest! {
             one_by_one.apply(&told(of, bits, call));
             // Some of each: whose calls are summed may have been told before.
             if number < told_too { summed.apply(&told(of, bits, call)) } else { sum(&mut sums, of, bits, &call) }
+            // Read now and then: what was read before is not added again.
+            if number % 7 == 0 {
+                summed.apply(&observed(ProcessSample { sums: Some(Box::new(sums)), ..sample(TARGET, 8) }));
+            }
         }
         summed.apply(&observed(ProcessSample { sums: Some(Box::new(sums)), ..sample(TARGET, 8) }));
         prop_assert_eq!(figures(&mut summed), figures(&mut one_by_one));
