@@ -15,7 +15,7 @@ pub mod workload;
 use crate::host::mounts::CgroupFacts;
 use crate::procfs::cgroup::read_memberships;
 use crate::procfs::psi::Pressure;
-use crate::procfs::read_whole;
+use crate::procfs::record;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -129,6 +129,18 @@ impl Account {
         Account::read_if(directory, root, version, || true)
     }
 
+    /// What moves with the charge, read again; what else there is stands, limits and most of what is counted. False: the
+    /// cgroup is gone, or its limit is another, and nothing of this counts.
+    pub fn divide_again(&mut self, charge: &Charge) -> bool {
+        let divide = if self.version == 1 { v1::divide } else { v2::divide };
+        let limits = |of: &Account| (of.limit_bytes, of.effective_limit_bytes);
+        let (directory, before) = (self.path.clone(), limits(self));
+        divide(self, &directory, &text);
+        // Last: as long as its file can be read nobody else has its name.
+        self.charge_bytes = charge.read();
+        self.charge_bytes.is_some() && limits(self) == before
+    }
+
     /// `is_meant` is asked of the cgroup that is read, before it is.
     fn read_if(directory: &Path, root: &Path, version: u8, is_meant: impl FnOnce() -> bool) -> Option<Account> {
         // Its inode is the cgroup: one that ended meanwhile has said only half, and another may have its name by now.
@@ -174,7 +186,7 @@ pub fn names_of(directory: &Path, facts: &CgroupFacts) -> Option<(String, Option
 type Files<'a> = &'a dyn Fn(&Path, &str) -> Option<String>;
 
 fn text(directory: &Path, file: &str) -> Option<String> {
-    String::from_utf8(read_whole(&directory.join(file)).ok()?).ok()
+    record(&File::open(directory.join(file)).ok()?, str::to_owned).ok()
 }
 
 /// A number alone in a file; `max` and no number: `None`.

@@ -1,7 +1,7 @@
 //! A cgroup and those below it: their directories, and who is in them.
 use crate::procfs::read_whole;
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,14 @@ pub struct Tree {
     pub directories: Vec<PathBuf>,
     /// Inodes of the directories: the kernel's ids of the cgroups.
     pub ids: HashSet<u64>,
+    stamps: Vec<Stamp>,
+}
+
+/// Of a directory: its inode, and how many there are below it.
+type Stamp = (u64, u64);
+
+fn stamp(of: &Metadata) -> Stamp {
+    (of.ino(), of.nlink())
 }
 
 impl Tree {
@@ -21,11 +29,18 @@ impl Tree {
         while let Some(directory) = todo.pop() {
             let Ok(metadata) = directory.metadata() else { continue };
             tree.ids.insert(metadata.ino());
+            tree.stamps.push(stamp(&metadata));
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
             todo.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
             tree.directories.push(directory);
         }
         tree
+    }
+
+    /// No cgroup has come or gone since.
+    pub fn stands(&self) -> bool {
+        let is_same = |(at, before): (&PathBuf, &Stamp)| at.metadata().is_ok_and(|now| stamp(&now) == *before);
+        !self.directories.is_empty() && self.directories.iter().zip(&self.stamps).all(is_same)
     }
 
     /// The processes in all of them, by pid.
@@ -62,5 +77,22 @@ mod tests {
         assert_eq!(tree.directories[0], root.path());
         assert_eq!((tree.find(3), tree.find(0)), (Some(inner.as_path()), None));
         assert_eq!(tree.pids().into_iter().collect::<Vec<_>>(), [3, 7]);
+    }
+
+    #[test]
+    fn a_tree_stands_until_a_cgroup_comes_or_goes() {
+        assert!(!Tree::default().stands());
+        let root = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| root.path().join(name));
+        fs::create_dir(&a).unwrap();
+        let tree = Tree::read(root.path());
+        fs::write(a.join("cgroup.procs"), "7\n").unwrap();
+        assert!(tree.stands(), "who is in it is another matter");
+        fs::create_dir(&b).unwrap();
+        assert!(!tree.stands());
+        fs::remove_dir(&b).unwrap();
+        assert!(tree.stands());
+        fs::rename(&a, &b).unwrap();
+        assert!(!tree.stands(), "as many, and not the same");
     }
 }

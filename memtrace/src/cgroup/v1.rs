@@ -14,42 +14,47 @@ pub(super) fn own_limit(at: &Path, files: Files<'_>) -> Option<u64> {
     limit(number(files(at, "memory.limit_in_bytes")))
 }
 
-/// `total_…` lines: the charge includes the cgroups below too.
 pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
     let of = |name: &str| number(files(directory, name));
     let own_limit = |at: &Path| own_limit(at, files);
+    // TCP is counted only once it has been limited: its 0 says nothing before.
+    let counts_tcp = limit(of("memory.kmem.tcp.limit_in_bytes")).is_some();
+    let mut account = Account {
+        // A file that only the root has.
+        is_root: files(directory, "cgroup.sane_behavior").is_some(),
+        limit_bytes: own_limit(directory),
+        peak_bytes: of("memory.max_usage_in_bytes"),
+        sock_bytes: of("memory.kmem.tcp.usage_in_bytes").filter(|bytes| counts_tcp || *bytes > 0),
+        oom_kills: files(directory, "memory.oom_control").and_then(|text| entry(&text, "oom_kill")),
+        ..Account::default()
+    };
+    divide(&mut account, directory, files);
+    account.limit_path = who_limits(directory, root, account.effective_limit_bytes, own_limit);
+    account.charge_bytes = of(CHARGE);
+    account
+}
+
+/// What moves with the charge. `total_…` lines: it includes the cgroups below too.
+pub(super) fn divide(account: &mut Account, directory: &Path, files: Files<'_>) {
+    let of = |name: &str| number(files(directory, name));
     let stat = files(directory, "memory.stat").unwrap_or_default();
     let totals = entries(&stat, "total_");
     let total = |key: &str| totals.get(key).copied();
-    let effective_limit_bytes = limit(entry(&stat, "hierarchical_memory_limit"));
-    // TCP is counted only once it has been limited: its 0 says nothing before.
-    let counts_tcp = limit(of("memory.kmem.tcp.limit_in_bytes")).is_some();
-    Account {
-        // A file that only the root has.
-        is_root: files(directory, "cgroup.sane_behavior").is_some(),
-        charge_bytes: of(CHARGE),
-        limit_bytes: own_limit(directory),
-        effective_limit_bytes,
-        limit_path: who_limits(directory, root, effective_limit_bytes, own_limit),
-        peak_bytes: of("memory.max_usage_in_bytes"),
-        anon_bytes: total("rss"),
-        inactive_anon_bytes: total("inactive_anon"),
-        active_anon_bytes: total("active_anon"),
-        unevictable_bytes: total("unevictable"),
-        file_bytes: total("cache"),
-        shmem_bytes: total("shmem"),
-        file_mapped_bytes: total("mapped_file"),
-        file_dirty_bytes: total("dirty"),
-        file_writeback_bytes: total("writeback"),
-        inactive_file_bytes: total("inactive_file"),
-        active_file_bytes: total("active_file"),
-        kernel_bytes: of("memory.kmem.usage_in_bytes"),
-        sock_bytes: of("memory.kmem.tcp.usage_in_bytes").filter(|bytes| counts_tcp || *bytes > 0),
-        swap_bytes: total("swap"),
-        limit_hits: of("memory.failcnt"),
-        oom_kills: files(directory, "memory.oom_control").and_then(|text| entry(&text, "oom_kill")),
-        ..Account::default()
-    }
+    account.effective_limit_bytes = limit(entry(&stat, "hierarchical_memory_limit"));
+    account.anon_bytes = total("rss");
+    account.inactive_anon_bytes = total("inactive_anon");
+    account.active_anon_bytes = total("active_anon");
+    account.unevictable_bytes = total("unevictable");
+    account.file_bytes = total("cache");
+    account.shmem_bytes = total("shmem");
+    account.file_mapped_bytes = total("mapped_file");
+    account.file_dirty_bytes = total("dirty");
+    account.file_writeback_bytes = total("writeback");
+    account.inactive_file_bytes = total("inactive_file");
+    account.active_file_bytes = total("active_file");
+    account.swap_bytes = total("swap");
+    account.kernel_bytes = of("memory.kmem.usage_in_bytes");
+    account.limit_hits = of("memory.failcnt");
 }
 
 #[cfg(test)]

@@ -10,51 +10,57 @@ pub(super) fn own_limit(at: &Path, files: Files<'_>) -> Option<u64> {
 
 pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
     let of = |name: &str| number(files(directory, name));
-    let stat = files(directory, "memory.stat").unwrap_or_default();
-    let events = files(directory, "memory.events").unwrap_or_default();
-    let stat = entries(&stat, "");
-    let kept = |key: &str| stat.get(key).copied();
     let own_limit = |at: &Path| own_limit(at, files);
     let effective_limit_bytes = above(directory, root).filter_map(own_limit).min();
-    Account {
-        charge_bytes: of(CHARGE),
-        limit_bytes: own_limit(directory),
+    let mut account = Account {
         effective_limit_bytes,
         limit_path: who_limits(directory, root, effective_limit_bytes, own_limit),
         high_bytes: of("memory.high"),
         peak_bytes: of("memory.peak"),
-        anon_bytes: kept("anon"),
-        inactive_anon_bytes: kept("inactive_anon"),
-        active_anon_bytes: kept("active_anon"),
-        unevictable_bytes: kept("unevictable"),
-        file_bytes: kept("file"),
-        shmem_bytes: kept("shmem"),
-        file_mapped_bytes: kept("file_mapped"),
-        file_dirty_bytes: kept("file_dirty"),
-        file_writeback_bytes: kept("file_writeback"),
-        inactive_file_bytes: kept("inactive_file"),
-        active_file_bytes: kept("active_file"),
-        kernel_bytes: kept("kernel"),
-        kernel_stack_bytes: kept("kernel_stack"),
-        page_tables_bytes: kept("pagetables"),
-        slab_reclaimable_bytes: kept("slab_reclaimable"),
-        slab_unreclaimable_bytes: kept("slab_unreclaimable"),
-        percpu_bytes: kept("percpu"),
-        sock_bytes: kept("sock"),
-        swap_bytes: of("memory.swap.current"),
         swap_limit_bytes: of("memory.swap.max"),
-        hugetlb_bytes: kept("hugetlb"),
-        lazyfree_pages: kept("pglazyfree"),
-        lazyfreed_pages: kept("pglazyfreed"),
-        low_events: entry(&events, "low"),
-        high_events: entry(&events, "high"),
-        oom_events: entry(&events, "oom"),
-        limit_hits: entry(&events, "max"),
-        oom_kills: entry(&events, "oom_kill"),
         dying_descendants: files(directory, "cgroup.stat").and_then(|text| entry(&text, "nr_dying_descendants")),
-        pressure: files(directory, "memory.pressure").and_then(|text| Pressure::parse(&text)),
         ..Account::default()
-    }
+    };
+    divide(&mut account, directory, files);
+    account.charge_bytes = of(CHARGE);
+    account
+}
+
+/// What moves with the charge.
+pub(super) fn divide(account: &mut Account, directory: &Path, files: Files<'_>) {
+    account.limit_bytes = own_limit(directory, files);
+    let stat = files(directory, "memory.stat").unwrap_or_default();
+    let events = files(directory, "memory.events").unwrap_or_default();
+    let stat = entries(&stat, "");
+    let kept = |key: &str| stat.get(key).copied();
+    account.anon_bytes = kept("anon");
+    account.inactive_anon_bytes = kept("inactive_anon");
+    account.active_anon_bytes = kept("active_anon");
+    account.unevictable_bytes = kept("unevictable");
+    account.file_bytes = kept("file");
+    account.shmem_bytes = kept("shmem");
+    account.file_mapped_bytes = kept("file_mapped");
+    account.file_dirty_bytes = kept("file_dirty");
+    account.file_writeback_bytes = kept("file_writeback");
+    account.inactive_file_bytes = kept("inactive_file");
+    account.active_file_bytes = kept("active_file");
+    account.kernel_bytes = kept("kernel");
+    account.kernel_stack_bytes = kept("kernel_stack");
+    account.page_tables_bytes = kept("pagetables");
+    account.slab_reclaimable_bytes = kept("slab_reclaimable");
+    account.slab_unreclaimable_bytes = kept("slab_unreclaimable");
+    account.percpu_bytes = kept("percpu");
+    account.sock_bytes = kept("sock");
+    account.hugetlb_bytes = kept("hugetlb");
+    account.lazyfree_pages = kept("pglazyfree");
+    account.lazyfreed_pages = kept("pglazyfreed");
+    account.low_events = entry(&events, "low");
+    account.high_events = entry(&events, "high");
+    account.oom_events = entry(&events, "oom");
+    account.limit_hits = entry(&events, "max");
+    account.oom_kills = entry(&events, "oom_kill");
+    account.swap_bytes = number(files(directory, "memory.swap.current"));
+    account.pressure = files(directory, "memory.pressure").and_then(|text| Pressure::parse(&text));
 }
 
 #[cfg(test)]

@@ -120,6 +120,11 @@ impl BlackBox {
         self.watched.len()
     }
 
+    /// Some deaths are not told yet.
+    pub fn has_cases(&self) -> bool {
+        !self.cases.is_empty()
+    }
+
     /// The account is another's to give, as is what is read of Go at once.
     pub fn present(&self, t_ns: u64) -> Present {
         // Of others it is not known yet whether they are meant, or there was no room for a timeline.

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// An account, which is a dozen files, stands for so long at most, and only while the charge does. That is counted ahead, 64
-/// pages for each CPU: less than that may have changed, and a limit that was set meanwhile is seen late.
+/// An account is a dozen files: for so long at most only those are read again that move with the charge, and none while that
+/// stands. It is counted ahead, 64 pages for each CPU: less than that may have changed, and a limit that was set is seen late.
 const STANDS_NS: u64 = 10 * SECOND_NS;
-/// Nor does it with less than this part of the limit left, page cache or not: there much may change at one charge.
+/// With less than this part of the limit left all are read, page cache or not: there much may change at one charge.
 const ROOM_PERCENT: u64 = 10;
 /// Nobody asked for it for so long.
 const FORGOTTEN_NS: u64 = 15 * SECOND_NS;
@@ -43,7 +43,8 @@ struct Cgroup {
     account: Option<Account>,
     /// As it is now.
     charge: Option<Charge>,
-    /// Who is in it.
+    tree: Tree,
+    /// Who is in it; `None`: to be asked.
     pids: Option<BTreeSet<u32>>,
     /// What they have together, and when.
     rss_bytes: Option<(u64, u64)>,
@@ -53,17 +54,32 @@ impl Cgroup {
     fn read(directory: &Path, facts: &CgroupFacts, t_ns: u64) -> Cgroup {
         let account = Account::at(directory, facts);
         let charge = account.as_ref().and_then(|account| Charge::open(directory, account.version));
-        Cgroup { asked_ns: t_ns, read_ns: t_ns, account, charge, pids: None, rss_bytes: None }
+        Cgroup { asked_ns: t_ns, read_ns: t_ns, account, charge, ..Cgroup::default() }
     }
 
-    fn stands(&self, t_ns: u64) -> bool {
-        let Some((account, charge)) = self.account.as_ref().zip(self.charge.as_ref()) else { return false };
-        let has_room = |charge: u64| {
-            let limit = account.effective_limit_bytes;
-            limit.is_none_or(|limit| charge < limit / 100 * (100 - ROOM_PERCENT))
-        };
-        t_ns.saturating_sub(self.read_ns) < STANDS_NS
-            && charge.read().is_some_and(|charge| account.charge_bytes == Some(charge) && has_room(charge))
+    /// What there is stands, or was brought to where it is now. False: all of it is to be read.
+    fn renew(&mut self, t_ns: u64) -> bool {
+        let Some((account, charge)) = self.account.as_mut().zip(self.charge.as_ref()) else { return false };
+        let limit = account.effective_limit_bytes;
+        let has_room = |charge: &u64| limit.is_none_or(|limit| *charge < limit / 100 * (100 - ROOM_PERCENT));
+        let is_late = t_ns.saturating_sub(self.read_ns) >= STANDS_NS;
+        let Some(bytes) = charge.read().filter(|bytes| !is_late && has_room(bytes)) else { return false };
+        if account.charge_bytes != Some(bytes) {
+            self.pids = None;
+            return account.divide_again(charge);
+        }
+        true
+    }
+
+    /// Who is in it, and in those below it.
+    fn pids(&mut self, directory: &Path) -> &BTreeSet<u32> {
+        let Cgroup { tree, pids, .. } = self;
+        pids.get_or_insert_with(|| {
+            if !tree.stands() {
+                *tree = Tree::read(directory);
+            }
+            tree.pids()
+        })
     }
 }
 
@@ -110,8 +126,9 @@ impl Instant {
         }
         let cgroup = cgroups.get_mut(directory.as_os_str())?;
         if cgroup.asked_ns != *t_ns {
-            if !cgroup.stands(*t_ns) {
-                *cgroup = Cgroup::read(directory, facts, *t_ns);
+            if !cgroup.renew(*t_ns) {
+                let tree = std::mem::take(&mut cgroup.tree);
+                *cgroup = Cgroup { tree, ..Cgroup::read(directory, facts, *t_ns) };
             }
             cgroup.asked_ns = *t_ns;
         }
@@ -128,16 +145,14 @@ impl Instant {
         let mut known = std::mem::take(&mut self.rss);
         let t_ns = self.t_ns;
         if let Some(cgroup) = self.cgroup(directory) {
-            let pids = cgroup.pids.get_or_insert_with(|| Tree::read(directory).pids());
+            let before = cgroup.rss_bytes.filter(|(at_ns, _)| *at_ns == t_ns);
+            let pids = cgroup.pids(directory);
             let mut rss = |pid: u32| *known.entry(pid).or_insert_with(|| Status::read(pid).ok()?.rss_bytes());
-            let all = match cgroup.rss_bytes {
-                Some((at_ns, bytes)) if at_ns == t_ns => bytes,
-                _ => pids.iter().copied().filter_map(&mut rss).sum(),
-            };
-            cgroup.rss_bytes = Some((t_ns, all));
+            let all = before.map_or_else(|| pids.iter().copied().filter_map(&mut rss).sum(), |(_, bytes)| bytes);
             let own = pids.get(&pid).and_then(|pid| rss(*pid));
             point.set(Signal::OthersRss, all.saturating_sub(own.unwrap_or(0)));
             point.set(Signal::CgroupProcesses, pids.len() as u64);
+            cgroup.rss_bytes = Some((t_ns, all));
         }
         self.rss = known;
     }
@@ -149,7 +164,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn an_account_stands_while_its_charge_does_and_room_is_left() {
+    fn what_moves_with_a_charge_is_read_when_it_does_and_all_where_little_room_is_left() {
         let home = tempfile::tempdir().unwrap();
         let write = |file: &str, text: &str| fs::write(home.path().join(file), text).unwrap();
         let facts = CgroupFacts {
@@ -158,20 +173,32 @@ mod tests {
             ..CgroupFacts::default()
         };
         let mut instant = Instant::new(Arc::new(facts));
-        let mut anon = |t_ns: u64, charge: &str, anon: &str| {
+        let mut read = |t_ns: u64, charge: &str, text: &str| {
             write("memory.current", charge);
-            write("memory.stat", &format!("anon {anon}\n"));
+            write("memory.stat", &format!("anon {text}\n"));
+            write("memory.peak", text);
+            write("cgroup.procs", text);
             instant.renew(t_ns);
-            instant.account(home.path()).unwrap().anon_bytes.unwrap()
+            let account = instant.account(home.path()).unwrap();
+            let figures = [account.charge_bytes, account.anon_bytes, account.peak_bytes].map(Option::unwrap);
+            let mut point = Point::at(t_ns);
+            instant.others(0, home.path(), &mut point);
+            let who = instant.cgroups[home.path().as_os_str()].pids.as_ref().unwrap().first().copied();
+            (figures, who.unwrap())
         };
         write("memory.max", "1000\n");
-        assert_eq!(anon(SECOND_NS, "500\n", "1"), 1);
-        assert_eq!(anon(2 * SECOND_NS, "500\n", "2"), 1, "nothing was charged");
-        assert_eq!(anon(3 * SECOND_NS, "501\n", "3"), 3, "something was");
-        assert_eq!(anon(12 * SECOND_NS, "501\n", "4"), 3);
-        assert_eq!(anon(13 * SECOND_NS, "501\n", "5"), 5, "long ago");
-        assert_eq!(anon(14 * SECOND_NS, "950\n", "6"), 6);
-        assert_eq!(anon(15 * SECOND_NS, "950\n", "7"), 7, "little room");
+        assert_eq!(read(SECOND_NS, "500\n", "1"), ([500, 1, 1], 1));
+        assert_eq!(read(2 * SECOND_NS, "500\n", "2"), ([500, 1, 1], 1), "nothing was charged");
+        assert_eq!(read(3 * SECOND_NS, "501\n", "3"), ([501, 3, 1], 3), "something was");
+        assert_eq!(read(10 * SECOND_NS, "501\n", "4"), ([501, 3, 1], 3));
+        assert_eq!(read(11 * SECOND_NS, "501\n", "5"), ([501, 5, 5], 5), "long ago");
+        assert_eq!(read(12 * SECOND_NS, "950\n", "6"), ([950, 6, 6], 6));
+        assert_eq!(read(13 * SECOND_NS, "950\n", "7"), ([950, 7, 7], 7), "little room");
+        write("memory.max", "2000\n");
+        assert_eq!(read(14 * SECOND_NS, "951\n", "8"), ([951, 8, 8], 8), "and a limit with more");
+        assert_eq!(read(15 * SECOND_NS, "952\n", "9"), ([952, 9, 8], 9));
+        write("memory.max", "3000\n");
+        assert_eq!(read(16 * SECOND_NS, "953\n", "7"), ([953, 7, 7], 7), "another limit");
         instant.moved(home.path());
         assert!(instant.cgroups.is_empty());
     }

@@ -1,15 +1,14 @@
 //! The drain: empties the rings, and notices everything that can end a run.
+use super::End;
 use super::child::TracedChild;
+use super::follow::{Order, Orders};
 use super::reload::Reload;
 use super::work::Work;
-use super::{End, Order};
 use crate::error::Error;
 use crate::procfs::clock;
 use crate::source::ring::Drain;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
@@ -20,9 +19,8 @@ use tokio::time::Instant;
 /// Its timer: ring bytes ≥ rate × this × record size.
 const DRAIN: Duration = Duration::from_millis(5);
 /// While nothing comes it looks less and less often, down to this: a ring that fills wakes it. Where nobody waits for a line
-/// it begins with this, and is left to the clock of the samplers, after whose ticks it looks anyway.
+/// it begins with this, and goes down to less.
 const IDLE: Duration = Duration::from_millis(50);
-const IDLE_TICKS: u32 = 2;
 const MOST_IDLE: Duration = Duration::from_millis(250);
 
 #[expect(deprecated, reason = "its unsafe successor is for types whose fd may change; an OwnedFd's does not")]
@@ -34,7 +32,7 @@ fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
 pub(super) struct Loop<'a> {
     pub(super) drain: &'a mut Drain,
     pub(super) work: &'a SyncSender<Work>,
-    pub(super) orders: &'a SyncSender<Order>,
+    pub(super) orders: &'a Orders,
     pub(super) child: Option<TracedChild>,
     pub(super) end: UnboundedReceiver<End>,
     /// Of `agent`.
@@ -50,12 +48,6 @@ async fn asked(command: &mut Option<Signal>) -> Option<()> {
 }
 
 impl Loop<'_> {
-    fn tick(&self, waits: &Arc<AtomicBool>) {
-        if !waits.swap(true, Relaxed) {
-            let _ = self.orders.try_send(Order::Tick(clock::monotonic_ns(), waits.clone()));
-        }
-    }
-
     /// The configuration, where it is asked for or has changed.
     fn reload(&mut self, is_asked: bool) {
         let Some(reload) = &mut self.reload else { return };
@@ -64,7 +56,7 @@ impl Loop<'_> {
         }
         let read = reload.read();
         if let Some(file) = &read {
-            let _ = self.orders.send(Order::Settings(file.clone()));
+            self.orders.send(Order::Settings(file.clone()));
         }
         let _ = self.work.send(Work::Settings(read));
     }
@@ -73,7 +65,6 @@ impl Loop<'_> {
     pub(super) async fn run(
         &mut self,
         duration: Option<Duration>,
-        tick: Duration,
         is_watch: bool,
     ) -> Result<(End, Option<ExitCode>), Error> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("cannot watch signals"))?;
@@ -91,15 +82,10 @@ impl Loop<'_> {
         let [events, urgent] = fds;
         let events = watch(events)?;
         let urgent = watch(urgent)?;
-        let (busy, idle) = match is_watch {
-            true => (IDLE, tick.saturating_mul(IDLE_TICKS).clamp(IDLE, MOST_IDLE)),
-            false => (DRAIN, IDLE),
-        };
+        let (busy, idle) = if is_watch { (IDLE, MOST_IDLE) } else { (DRAIN, IDLE) };
         let mut pause = busy;
         let timer = tokio::time::sleep(pause);
         tokio::pin!(timer);
-        let mut ticks = tokio::time::interval(tick);
-        ticks.tick().await;
         let deadline = async {
             match duration {
                 Some(d) => tokio::time::sleep(d).await,
@@ -110,14 +96,12 @@ impl Loop<'_> {
         if let Some(child) = &mut self.child {
             child.go()?;
         }
-        let waits = Arc::new(AtomicBool::new(false));
         let mut failed = None;
         loop {
             let end = tokio::select! {
-                () = &mut timer => None,
+                () = &mut timer => { self.reload(false); None }
                 Ok(mut ready) = events.readable() => { ready.clear_ready(); None }
                 Ok(mut ready) = urgent.readable() => { ready.clear_ready(); None }
-                _ = ticks.tick() => { self.tick(&waits); self.reload(false); None }
                 () = &mut deadline => Some(End::Asked),
                 _ = interrupt.recv() => Some(End::Asked),
                 _ = terminate.recv() => Some(End::Asked),
@@ -130,7 +114,7 @@ impl Loop<'_> {
                 // No fault of the command's: it runs on to its end, no longer observed.
                 (Some(end @ End::Failed(_)), Some(_)) => {
                     failed.get_or_insert(end);
-                    let _ = self.orders.send(Order::Detach(sync_channel(1).0));
+                    self.orders.send(Order::Detach(sync_channel(1).0));
                 }
                 (Some(end), child) => {
                     let gone = matches!(end, End::TargetsGone);

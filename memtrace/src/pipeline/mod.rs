@@ -10,6 +10,7 @@ mod dossiers;
 mod drain;
 mod explain;
 mod export;
+mod follow;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod oom;
@@ -41,10 +42,8 @@ pub use recording::record;
 pub use replay::replay;
 pub use watch::watch_oom;
 
-use crate::config::file::File;
 use crate::config::{Session, Stat, Targets, Trace};
 use crate::decode::Decoder;
-use crate::dossier::Need;
 use crate::enrich::{FollowError, Follower, News, Selector, Watcher};
 use crate::error::Error;
 use crate::procfs::clock;
@@ -54,24 +53,23 @@ use crate::source::ring::{Drain, DrainCounts};
 use agent::Served;
 use child::TracedChild;
 use drain::Loop;
+use follow::{Order, Orders, Told, follow};
 use reload::Reload;
 use start::{Filter, Started};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 use supervisor::Supervisor;
-use work::{Ask, Processing, Work};
+use work::{Processing, Work};
 
 /// Batches between drain and processing: 1024 × 128 KiB bounds the queue at 128 MiB.
 const QUEUE_BATCHES: usize = 1024;
 /// So much of its news the follower hands on together.
 const NEWS_AT_ONCE: usize = 64;
-/// Task events between processing and follower.
-const QUEUE_TASKS: usize = 65536;
 /// The samplers' clock when no interval is asked for.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// Processes whose whole RSS `stat` divides, at the start and at the end: as many as its report shows in text.
@@ -140,17 +138,6 @@ pub fn print(mut out: impl Write, text: &str) -> Result<ExitCode, Error> {
     written(&mut out, result).map(|()| ExitCode::SUCCESS)
 }
 
-/// What the follower is asked to do.
-enum Order {
-    Ask(Ask),
-    /// Since when it waits; and false again when it is taken up: no more than one does, however slow the follower is.
-    Tick(u64, Arc<AtomicBool>),
-    /// The configuration was read again.
-    Settings(Box<File>),
-    /// Ends all attachments and says so; the queue's end is the order to stop.
-    Detach(SyncSender<()>),
-}
-
 fn run<W: Write + Send + 'static>(
     session: &Session,
     started: Started,
@@ -164,12 +151,12 @@ fn run<W: Write + Send + 'static>(
     let counts = Arc::new(DrainCounts::default());
     let processing = processing.accounting(counts.clone(), proof);
     let (work_in, work_out) = sync_channel(QUEUE_BATCHES);
-    let (orders_in, orders_out) = sync_channel(QUEUE_TASKS);
     let (end_in, end_out) = tokio::sync::mpsc::unbounded_channel();
     let Sampling { interval, looks, watcher, served, reload } = sampling;
     let is_watch = watcher.is_some();
     let tick = interval.unwrap_or(SAMPLE);
     let has_lines = interval.is_some() && watcher.is_none();
+    let is_awaited = Arc::new(AtomicBool::new(false));
     let wheres = pressure::start(session.pressure.clone(), host.facts.cgroup.clone(), work_in.clone())?;
     let (serving, exporting) = served.map(|served| served.start(&work_in)).transpose()?.unzip();
     let facts = host.facts.cgroup.clone();
@@ -179,25 +166,25 @@ fn run<W: Write + Send + 'static>(
     if is_watch && let Err(why) = spare_from_oom() {
         log::debug!("the OOM killer may choose memtrace, too: {why}");
     }
+    let (orders, turns) = Orders::new(tick);
     let worker = {
-        let (orders, end) = (orders_in.clone(), end_in.clone());
-        thread::Builder::new().name("processing".into()).spawn(move || process(processing, work_out, orders, &end))
+        let (orders, end, is_awaited) = (orders.clone(), end_in.clone(), is_awaited.clone());
+        let work = move || process(processing, work_out, orders, &end, &is_awaited);
+        thread::Builder::new().name("processing".into()).spawn(work)
     }
     .map_err(Error::io("cannot start a thread"))?;
     // Who is there is known before anything is told of them.
     let _ = work_in.send(Work::News(early));
     let following = {
-        let work = work_in.clone();
-        thread::Builder::new()
-            .name("follower".into())
-            .spawn(move || follow(follower, &orders_out, &work, &end_in, has_lines))
+        let told = Told { work: work_in.clone(), end: end_in, is_awaited, has_lines };
+        thread::Builder::new().name("follower".into()).spawn(move || follow(follower, turns, &told))
     }
     .map_err(Error::io("cannot start a thread"))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("cannot start tokio"))?;
     let mut drain = Drain::new(rings, counts);
-    let mut loop_ = Loop { drain: &mut drain, work: &work_in, orders: &orders_in, child, end: end_out, reload };
-    let (end, code) = runtime.block_on(loop_.run(session.duration, tick, is_watch))?;
+    let mut loop_ = Loop { drain: &mut drain, work: &work_in, orders: &orders, child, end: end_out, reload };
+    let (end, code) = runtime.block_on(loop_.run(session.duration, is_watch))?;
     let Loop { child, end: mut later, .. } = loop_;
     drop(serving);
     if is_watch {
@@ -206,8 +193,8 @@ fn run<W: Write + Send + 'static>(
     // Detach first, then empty the rings: what was submitted is what will be received. When the processing thread has
     // seen the last of it, the follower, told all that concerned it, takes its last look and finishes.
     let (detached_in, detached_out) = sync_channel(1);
-    let _ = orders_in.send(Order::Detach(detached_in));
-    drop(orders_in);
+    orders.send(Order::Detach(detached_in));
+    drop(orders);
     let _ = detached_out.recv();
     drain.drain(|batch| work_in.send(Work::Batch(batch)).is_ok());
     let _ = work_in.send(Work::Last);
@@ -262,8 +249,9 @@ fn add_targets(session: &Session, follower: &mut Follower) -> Result<(Option<Tra
 fn process<W: Write>(
     mut processing: Processing<W>,
     work: Receiver<Work>,
-    orders: SyncSender<Order>,
+    orders: Orders,
     end: &tokio::sync::mpsc::UnboundedSender<End>,
+    is_awaited: &AtomicBool,
 ) {
     let mut orders = Some(orders);
     for piece in work {
@@ -271,9 +259,9 @@ fn process<W: Write>(
             orders = None;
             continue;
         }
-        let mut ask = |ask| drop(orders.as_ref().map(|o| o.try_send(Order::Ask(ask))));
+        let mut ask = |ask| orders.as_ref().map_or((), |orders| orders.ask(ask));
         match processing.take(piece, &mut ask) {
-            Ok(false) => {}
+            Ok(false) => is_awaited.store(processing.awaits_beats(), Relaxed),
             Ok(true) => return,
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
                 let _ = end.send(End::OutputClosed);
@@ -285,97 +273,4 @@ fn process<W: Write>(
             }
         }
     }
-}
-
-fn follow(
-    mut follower: Follower,
-    orders: &Receiver<Order>,
-    work: &SyncSender<Work>,
-    end: &tokio::sync::mpsc::UnboundedSender<End>,
-    intervals: bool,
-) {
-    let failed = |e: FollowError| {
-        let _ = end.send(End::Failed(match e {
-            FollowError::Kernel(e) => e.into(),
-            FollowError::Gone(_) => Error::NoTarget(e.to_string()),
-        }));
-    };
-    let mut end_ns = clock::monotonic_ns();
-    let mut news = Vec::new();
-    // A round has news of everybody: each alone would wake the processing thread.
-    let hand_on = |news: &mut Vec<News>| {
-        if !news.is_empty() {
-            let _ = work.send(Work::News(std::mem::take(news)));
-        }
-    };
-    for order in orders {
-        let mut tell = |one| {
-            news.push(one);
-            if news.len() >= NEWS_AT_ONCE {
-                hand_on(&mut news);
-            }
-        };
-        let done = match order {
-            Order::Ask(Ask::Task(event)) => follower.task(&event, &mut tell).map(|last| {
-                if last {
-                    let _ = end.send(End::TargetsGone);
-                }
-            }),
-            Order::Ask(Ask::UsesFree(pid)) => {
-                follower.uses_free(pid);
-                Ok(())
-            }
-            Order::Ask(Ask::Words(words)) => {
-                follower.words(&words, &mut tell);
-                Ok(())
-            }
-            Order::Ask(Ask::Walk(walk)) => {
-                follower.walk(&walk, &mut tell);
-                Ok(())
-            }
-            Order::Ask(Ask::Look { pid, target, need }) => {
-                match need {
-                    Need::Account => follower.killed(pid, target, &mut tell),
-                    Need::Closer => follower.pressed(pid),
-                    Need::Look => follower.look(pid, &mut tell),
-                }
-                Ok(())
-            }
-            Order::Ask(Ask::Programs(mut present, to)) => {
-                // Who asked is told that there is no answer; the run goes on.
-                match follower.complete(&mut present) {
-                    Ok(()) => drop(to.send(present)),
-                    Err(why) => log::debug!("no answer: {why}"),
-                }
-                Ok(())
-            }
-            Order::Tick(since_ns, waits) => {
-                waits.store(false, Relaxed);
-                follower.tick(since_ns, &mut tell).and_then(|last| {
-                    if last {
-                        let _ = end.send(End::TargetsGone);
-                    }
-                    hand_on(&mut news);
-                    if intervals {
-                        let programs = follower.counters()?;
-                        let _ = work.send(Work::Tick { t_ns: clock::monotonic_ns(), programs });
-                    }
-                    Ok(())
-                })
-            }
-            Order::Settings(file) => follower.settle_by(&file, &mut tell),
-            Order::Detach(done) => {
-                let window = follower.detach(&mut tell).map(|t_ns| end_ns = t_ns);
-                hand_on(&mut news);
-                let _ = done.send(());
-                window
-            }
-        };
-        hand_on(&mut news);
-        done.unwrap_or_else(failed);
-    }
-    follower.stop(&mut |one| news.push(one));
-    hand_on(&mut news);
-    let programs = follower.counters().unwrap_or_default();
-    let _ = work.send(Work::Finish { t_ns: end_ns, programs, skipped_runs: follower.skipped_runs() });
 }

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// Several times of what the text has today.
+/// Several times of what the text has today, and what is read of it at once.
 const VMSTAT_BYTES: usize = 32 << 10;
+const PIECE_BYTES: usize = 2 << 10;
+const ALLOCATED: &str = "pgalloc_";
 
 /// MemAvailable and MemTotal of /proc/meminfo; `None`: not said.
 pub fn memory_bytes() -> Option<(u64, u64)> {
@@ -32,17 +34,32 @@ impl Allocated {
 
     /// `None`: not said.
     pub fn bytes(&self) -> Option<u64> {
-        let (mut text, mut filled) = ([0; VMSTAT_BYTES], 0);
-        while let Ok(bytes @ 1..) = self.0.read_at(text.get_mut(filled..)?, filled as u64) {
-            filled += bytes;
+        let mut text = Vec::new();
+        loop {
+            let filled = text.len();
+            text.resize(filled + PIECE_BYTES, 0);
+            let bytes = self.0.read_at(&mut text[filled..], filled as u64).ok()?;
+            text.truncate(filled + bytes);
+            let is_all = bytes == 0 || text.len() >= VMSTAT_BYTES;
+            if let Some(pages) = allocated_pages(std::str::from_utf8(&text).ok()?, is_all) {
+                return pages.checked_mul(::procfs::page_size());
+            }
+            if is_all {
+                return None;
+            }
         }
-        allocated_pages(std::str::from_utf8(&text[..filled]).ok()?)?.checked_mul(::procfs::page_size())
     }
 }
 
-fn allocated_pages(vmstat: &str) -> Option<u64> {
-    let zones = vmstat.get(vmstat.find("pgalloc_")?..)?.lines();
-    let pages = zones.map_while(|line| line.strip_prefix("pgalloc_")?.split_once(' ')?.1.parse().ok());
+/// The lines that say it are one after the other. `is_all`: no more will come; what ends with one of them may go on.
+fn allocated_pages(vmstat: &str, is_all: bool) -> Option<u64> {
+    let lines = vmstat.get(vmstat.find(ALLOCATED)?..)?;
+    let is_other = |(at, _): &(usize, &str)| {
+        let next = &lines[at + 1..];
+        next.len() >= ALLOCATED.len() && !next.starts_with(ALLOCATED)
+    };
+    let end = lines.match_indices('\n').find(is_other).map(|(at, _)| at).or(is_all.then_some(lines.len()))?;
+    let pages = lines[..end].lines().map_while(|line| line.strip_prefix(ALLOCATED)?.split_once(' ')?.1.parse().ok());
     pages.reduce(u64::wrapping_add)
 }
 
@@ -63,8 +80,14 @@ mod tests {
 
     #[test]
     fn what_was_allocated_is_of_all_zones_and_only_grows() {
-        assert_eq!(allocated_pages("nr_free_pages 9\npgalloc_dma 1\npgalloc_normal 20\npgfree 5\n"), Some(21));
-        assert_eq!(allocated_pages("pgfree 5\n"), None);
+        let text = "nr_free_pages 9\npgalloc_dma 1\npgalloc_normal 20\npgfree_of_something 5\n";
+        let said = text.find("20\n").unwrap() + 3;
+        for end in 0..=text.len() {
+            let whole = (end >= said + ALLOCATED.len()).then_some(21);
+            assert_eq!(allocated_pages(&text[..end], false), whole, "{:?}", &text[..end]);
+        }
+        assert_eq!(allocated_pages(&text[..said], true), Some(21));
+        assert_eq!(allocated_pages("pgfree 5\n", true), None);
         let allocated = Allocated::open().unwrap();
         let before = allocated.bytes().unwrap();
         // Into a buffer of its own that nobody has used before.

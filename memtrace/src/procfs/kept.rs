@@ -2,16 +2,11 @@
 //! process, whoever has its pid later.
 use super::cgroup::{Membership, parse_memberships};
 use super::process::{Stat, Status};
-use super::{ProcError, error, path};
+use super::{ProcError, error, path, record};
 use rustix::process::{Resource, getrlimit};
-use std::borrow::Cow;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What most of them fit into.
-const RECORD_BYTES: usize = 4096;
 /// Of the files that memtrace may have open: the others are for what cannot do without.
 const SHARE: u64 = 4;
 
@@ -82,22 +77,6 @@ fn read<T>(
     read.map_err(|why| error(pid, name, why))?.ok_or(ProcError::Syntax { pid, file: name })
 }
 
-/// Of a file that the kernel makes up as one record, anew whenever it is read from its start (proc_single_show): what is
-/// not filled by it is its end.
-fn record<T>(file: &File, parse: impl FnOnce(&str) -> T) -> io::Result<T> {
-    let mut record = [0; RECORD_BYTES];
-    let bytes = file.read_at(&mut record, 0)?;
-    let mut whole = Cow::Borrowed(&record[..bytes]);
-    let mut last = bytes;
-    // What comes next is of the same record.
-    while last > 0 && whole.len().is_multiple_of(RECORD_BYTES) {
-        let mut more = [0; RECORD_BYTES];
-        last = file.read_at(&mut more, whole.len() as u64)?;
-        whole.to_mut().extend_from_slice(&more[..last]);
-    }
-    Ok(parse(&String::from_utf8_lossy(&whole)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,15 +104,5 @@ mod tests {
         child.wait().unwrap();
         assert!(matches!(kept.stat(), Err(ProcError::Vanished { .. })), "{:?}", kept.stat());
         assert!(matches!(kept.status(), Err(ProcError::Vanished { .. })), "{:?}", kept.status());
-    }
-
-    #[test]
-    fn a_record_of_any_length_is_read_whole() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        for bytes in [0, 1, RECORD_BYTES - 1, RECORD_BYTES, RECORD_BYTES + 1, 3 * RECORD_BYTES] {
-            let text = "x".repeat(bytes);
-            std::fs::write(file.path(), &text).unwrap();
-            assert_eq!(record(file.as_file(), str::to_owned).unwrap(), text);
-        }
     }
 }

@@ -16,9 +16,11 @@ mod scan;
 pub mod smaps;
 pub mod vmas;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// memtrace's own executable, even when its file has been replaced.
@@ -47,6 +49,22 @@ pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(WHOLE_BYTES);
     File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Of a file that the kernel makes up as one record, anew whenever it is read from its start (proc_single_show): what is
+/// not filled by it is its end.
+pub(crate) fn record<T>(file: &File, parse: impl FnOnce(&str) -> T) -> io::Result<T> {
+    let mut record = [0; WHOLE_BYTES];
+    let bytes = file.read_at(&mut record, 0)?;
+    let mut whole = Cow::Borrowed(&record[..bytes]);
+    let mut last = bytes;
+    // What comes next is of the same record.
+    while last > 0 && whole.len().is_multiple_of(WHOLE_BYTES) {
+        let mut more = [0; WHOLE_BYTES];
+        last = file.read_at(&mut more, whole.len() as u64)?;
+        whole.to_mut().extend_from_slice(&more[..last]);
+    }
+    Ok(parse(&String::from_utf8_lossy(&whole)))
 }
 
 /// `ESRCH`: the task is there, its memory or the rest of it is not.
@@ -125,6 +143,16 @@ mod tests {
     #[test]
     fn every_pid_listed_includes_this_process() {
         assert!(pids().unwrap().any(|pid| pid == std::process::id()));
+    }
+
+    #[test]
+    fn a_record_of_any_length_is_read_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for bytes in [0, 1, WHOLE_BYTES - 1, WHOLE_BYTES, WHOLE_BYTES + 1, 3 * WHOLE_BYTES] {
+            let text = "x".repeat(bytes);
+            std::fs::write(file.path(), &text).unwrap();
+            assert_eq!(record(file.as_file(), str::to_owned).unwrap(), text);
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl StallTrigger {
 
 impl Pressure {
     pub fn read(path: &Path) -> Option<Pressure> {
-        Pressure::parse(std::str::from_utf8(&super::read_whole(path).ok()?).ok()?)
+        super::record(&File::open(path).ok()?, Pressure::parse).ok()?
     }
 
     pub fn parse(text: &str) -> Option<Pressure> {

@@ -1,5 +1,5 @@
 //! What the black box is given.
-use super::View;
+use super::{Processing, View};
 use crate::config::file::File;
 use crate::dossier::{BlackBox, GoSaid, Rationed};
 use crate::enrich::News;
@@ -7,6 +7,14 @@ use crate::event::{Event, FatalEvent};
 use crate::pipeline::recording::Tap;
 use crate::pipeline::sites::Sites;
 use crate::procfs::own;
+use std::io::Write;
+
+impl<W: Write> Processing<W> {
+    /// What is under way may be over with the next beat.
+    pub(in crate::pipeline) fn awaits_beats(&self) -> bool {
+        matches!(&self.view, View::Watch { black_box, .. } if black_box.has_cases())
+    }
+}
 
 /// In its own words.
 pub(super) fn said(sites: &mut Sites, event: &Event, fatal: &FatalEvent) -> GoSaid {
