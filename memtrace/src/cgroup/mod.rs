@@ -16,7 +16,6 @@ use crate::host::mounts::CgroupFacts;
 use crate::procfs::cgroup::read_memberships;
 use crate::procfs::psi::Pressure;
 use crate::procfs::record;
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -215,13 +214,11 @@ fn entry(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// All `key value` lines whose key has the prefix, by the rest of it.
-fn entries<'a>(text: &'a str, prefix: &str) -> HashMap<&'a str, u64> {
-    let entry = |line: &'a str| {
-        let (key, value) = line.strip_prefix(prefix)?.split_once(' ')?;
-        Some((key, value.trim().parse().ok()?))
-    };
-    text.lines().filter_map(entry).collect()
+/// All `key value` lines.
+fn entries(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(key, value)| Some((key, value.trim().parse().ok()?)))
 }
 
 #[cfg(test)]

@@ -37,24 +37,31 @@ pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
 /// What moves with the charge. `total_…` lines: it includes the cgroups below too.
 pub(super) fn divide(account: &mut Account, directory: &Path, files: Files<'_>) {
     let of = |name: &str| number(files(directory, name));
-    let stat = files(directory, "memory.stat").unwrap_or_default();
-    let totals = entries(&stat, "total_");
-    let total = |key: &str| totals.get(key).copied();
-    account.effective_limit_bytes = limit(entry(&stat, "hierarchical_memory_limit"));
-    account.anon_bytes = total("rss");
-    account.inactive_anon_bytes = total("inactive_anon");
-    account.active_anon_bytes = total("active_anon");
-    account.unevictable_bytes = total("unevictable");
-    account.file_bytes = total("cache");
-    account.shmem_bytes = total("shmem");
-    account.file_mapped_bytes = total("mapped_file");
-    account.file_dirty_bytes = total("dirty");
-    account.file_writeback_bytes = total("writeback");
-    account.inactive_file_bytes = total("inactive_file");
-    account.active_file_bytes = total("active_file");
-    account.swap_bytes = total("swap");
     account.kernel_bytes = of("memory.kmem.usage_in_bytes");
     account.limit_hits = of("memory.failcnt");
+    let stat = files(directory, "memory.stat").unwrap_or_default();
+    for (key, bytes) in entries(&stat) {
+        let of = match key {
+            "total_rss" => &mut account.anon_bytes,
+            "total_inactive_anon" => &mut account.inactive_anon_bytes,
+            "total_active_anon" => &mut account.active_anon_bytes,
+            "total_unevictable" => &mut account.unevictable_bytes,
+            "total_cache" => &mut account.file_bytes,
+            "total_shmem" => &mut account.shmem_bytes,
+            "total_mapped_file" => &mut account.file_mapped_bytes,
+            "total_dirty" => &mut account.file_dirty_bytes,
+            "total_writeback" => &mut account.file_writeback_bytes,
+            "total_inactive_file" => &mut account.inactive_file_bytes,
+            "total_active_file" => &mut account.active_file_bytes,
+            "total_swap" => &mut account.swap_bytes,
+            "hierarchical_memory_limit" => {
+                account.effective_limit_bytes = limit(Some(bytes));
+                continue;
+            }
+            _ => continue,
+        };
+        *of = Some(bytes);
+    }
 }
 
 #[cfg(test)]

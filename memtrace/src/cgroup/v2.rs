@@ -29,38 +29,48 @@ pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
 /// What moves with the charge.
 pub(super) fn divide(account: &mut Account, directory: &Path, files: Files<'_>) {
     account.limit_bytes = own_limit(directory, files);
-    let stat = files(directory, "memory.stat").unwrap_or_default();
-    let events = files(directory, "memory.events").unwrap_or_default();
-    let stat = entries(&stat, "");
-    let kept = |key: &str| stat.get(key).copied();
-    account.anon_bytes = kept("anon");
-    account.inactive_anon_bytes = kept("inactive_anon");
-    account.active_anon_bytes = kept("active_anon");
-    account.unevictable_bytes = kept("unevictable");
-    account.file_bytes = kept("file");
-    account.shmem_bytes = kept("shmem");
-    account.file_mapped_bytes = kept("file_mapped");
-    account.file_dirty_bytes = kept("file_dirty");
-    account.file_writeback_bytes = kept("file_writeback");
-    account.inactive_file_bytes = kept("inactive_file");
-    account.active_file_bytes = kept("active_file");
-    account.kernel_bytes = kept("kernel");
-    account.kernel_stack_bytes = kept("kernel_stack");
-    account.page_tables_bytes = kept("pagetables");
-    account.slab_reclaimable_bytes = kept("slab_reclaimable");
-    account.slab_unreclaimable_bytes = kept("slab_unreclaimable");
-    account.percpu_bytes = kept("percpu");
-    account.sock_bytes = kept("sock");
-    account.hugetlb_bytes = kept("hugetlb");
-    account.lazyfree_pages = kept("pglazyfree");
-    account.lazyfreed_pages = kept("pglazyfreed");
-    account.low_events = entry(&events, "low");
-    account.high_events = entry(&events, "high");
-    account.oom_events = entry(&events, "oom");
-    account.limit_hits = entry(&events, "max");
-    account.oom_kills = entry(&events, "oom_kill");
     account.swap_bytes = number(files(directory, "memory.swap.current"));
     account.pressure = files(directory, "memory.pressure").and_then(|text| Pressure::parse(&text));
+    let events = files(directory, "memory.events").unwrap_or_default();
+    for (key, count) in entries(&events) {
+        let of = match key {
+            "low" => &mut account.low_events,
+            "high" => &mut account.high_events,
+            "oom" => &mut account.oom_events,
+            "max" => &mut account.limit_hits,
+            "oom_kill" => &mut account.oom_kills,
+            _ => continue,
+        };
+        *of = Some(count);
+    }
+    let stat = files(directory, "memory.stat").unwrap_or_default();
+    for (key, bytes) in entries(&stat) {
+        let of = match key {
+            "anon" => &mut account.anon_bytes,
+            "inactive_anon" => &mut account.inactive_anon_bytes,
+            "active_anon" => &mut account.active_anon_bytes,
+            "unevictable" => &mut account.unevictable_bytes,
+            "file" => &mut account.file_bytes,
+            "shmem" => &mut account.shmem_bytes,
+            "file_mapped" => &mut account.file_mapped_bytes,
+            "file_dirty" => &mut account.file_dirty_bytes,
+            "file_writeback" => &mut account.file_writeback_bytes,
+            "inactive_file" => &mut account.inactive_file_bytes,
+            "active_file" => &mut account.active_file_bytes,
+            "kernel" => &mut account.kernel_bytes,
+            "kernel_stack" => &mut account.kernel_stack_bytes,
+            "pagetables" => &mut account.page_tables_bytes,
+            "slab_reclaimable" => &mut account.slab_reclaimable_bytes,
+            "slab_unreclaimable" => &mut account.slab_unreclaimable_bytes,
+            "percpu" => &mut account.percpu_bytes,
+            "sock" => &mut account.sock_bytes,
+            "hugetlb" => &mut account.hugetlb_bytes,
+            "pglazyfree" => &mut account.lazyfree_pages,
+            "pglazyfreed" => &mut account.lazyfreed_pages,
+            _ => continue,
+        };
+        *of = Some(bytes);
+    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ struct Known {
     /// Its RSS was divided once.
     divided: bool,
     ticks: u32,
+    /// See [`Known::presence`].
+    is_proven: bool,
     /// Since when it has not been there.
     gone_since_ns: Option<u64>,
 }
@@ -57,6 +59,7 @@ impl Known {
             sampled: false,
             divided: false,
             ticks: 0,
+            is_proven: false,
             gone_since_ns: None,
         }
     }

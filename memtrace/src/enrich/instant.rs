@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// An account is a dozen files: for so long at most only those are read again that move with the charge, and none while that
-/// stands. It is counted ahead, 64 pages for each CPU: less than that may have changed, and a limit that was set is seen late.
+/// An account is a dozen files: for so long at most only those are read again that move with the charge, and they when it has
+/// moved by more than the kernel itself counts ahead for each CPU (MEMCG_CHARGE_BATCH, 64 pages). A limit is seen late.
 const STANDS_NS: u64 = 10 * SECOND_NS;
+const BATCH_PAGES: u64 = 64;
 /// With less than this part of the limit left all are read, page cache or not: there much may change at one charge.
 const ROOM_PERCENT: u64 = 10;
 /// Nobody asked for it for so long.
@@ -41,6 +42,8 @@ struct Cgroup {
     asked_ns: u64,
     read_ns: u64,
     account: Option<Account>,
+    /// When that was divided.
+    divided_bytes: Option<u64>,
     /// As it is now.
     charge: Option<Charge>,
     tree: Tree,
@@ -54,7 +57,8 @@ impl Cgroup {
     fn read(directory: &Path, facts: &CgroupFacts, t_ns: u64) -> Cgroup {
         let account = Account::at(directory, facts);
         let charge = account.as_ref().and_then(|account| Charge::open(directory, account.version));
-        Cgroup { asked_ns: t_ns, read_ns: t_ns, account, charge, ..Cgroup::default() }
+        let divided_bytes = account.as_ref().and_then(|account| account.charge_bytes);
+        Cgroup { asked_ns: t_ns, read_ns: t_ns, account, divided_bytes, charge, ..Cgroup::default() }
     }
 
     /// What there is stands, or was brought to where it is now. False: all of it is to be read.
@@ -64,11 +68,18 @@ impl Cgroup {
         let has_room = |charge: &u64| limit.is_none_or(|limit| *charge < limit / 100 * (100 - ROOM_PERCENT));
         let is_late = t_ns.saturating_sub(self.read_ns) >= STANDS_NS;
         let Some(bytes) = charge.read().filter(|bytes| !is_late && has_room(bytes)) else { return false };
-        if account.charge_bytes != Some(bytes) {
-            self.pids = None;
-            return account.divide_again(charge);
+        if account.charge_bytes.replace(bytes) == Some(bytes) {
+            return true;
         }
-        true
+        // Whoever came was charged.
+        self.pids = None;
+        let has_moved = |before: u64| before.abs_diff(bytes) >= BATCH_PAGES * ::procfs::page_size();
+        if !self.divided_bytes.is_none_or(has_moved) {
+            return true;
+        }
+        let is_same = account.divide_again(charge);
+        self.divided_bytes = account.charge_bytes;
+        is_same
     }
 
     /// Who is in it, and in those below it.
@@ -164,7 +175,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_moves_with_a_charge_is_read_when_it_does_and_all_where_little_room_is_left() {
+    fn what_moves_with_a_charge_is_read_when_that_does_and_all_where_little_room_is_left() {
         let home = tempfile::tempdir().unwrap();
         let write = |file: &str, text: &str| fs::write(home.path().join(file), text).unwrap();
         let facts = CgroupFacts {
@@ -186,19 +197,23 @@ mod tests {
             let who = instant.cgroups[home.path().as_os_str()].pids.as_ref().unwrap().first().copied();
             (figures, who.unwrap())
         };
-        write("memory.max", "1000\n");
-        assert_eq!(read(SECOND_NS, "500\n", "1"), ([500, 1, 1], 1));
-        assert_eq!(read(2 * SECOND_NS, "500\n", "2"), ([500, 1, 1], 1), "nothing was charged");
-        assert_eq!(read(3 * SECOND_NS, "501\n", "3"), ([501, 3, 1], 3), "something was");
-        assert_eq!(read(10 * SECOND_NS, "501\n", "4"), ([501, 3, 1], 3));
-        assert_eq!(read(11 * SECOND_NS, "501\n", "5"), ([501, 5, 5], 5), "long ago");
-        assert_eq!(read(12 * SECOND_NS, "950\n", "6"), ([950, 6, 6], 6));
-        assert_eq!(read(13 * SECOND_NS, "950\n", "7"), ([950, 7, 7], 7), "little room");
-        write("memory.max", "2000\n");
-        assert_eq!(read(14 * SECOND_NS, "951\n", "8"), ([951, 8, 8], 8), "and a limit with more");
-        assert_eq!(read(15 * SECOND_NS, "952\n", "9"), ([952, 9, 8], 9));
-        write("memory.max", "3000\n");
-        assert_eq!(read(16 * SECOND_NS, "953\n", "7"), ([953, 7, 7], 7), "another limit");
+        const K: u64 = 1 << 10;
+        let (batch, limit) = (BATCH_PAGES * ::procfs::page_size(), 1 << 30);
+        let mut at = |s: u64, charge: u64, text: &str| read(s * SECOND_NS, &format!("{charge}\n"), text);
+        write("memory.max", &format!("{limit}\n"));
+        assert_eq!(at(1, 500 * K, "1"), ([500 * K, 1, 1], 1));
+        assert_eq!(at(2, 500 * K, "2"), ([500 * K, 1, 1], 1), "nothing was charged");
+        assert_eq!(at(3, 501 * K, "3"), ([501 * K, 1, 1], 3), "less than is counted ahead");
+        assert_eq!(at(4, 500 * K + batch, "4"), ([500 * K + batch, 4, 1], 4), "more");
+        assert_eq!(at(10, 501 * K + batch, "5"), ([501 * K + batch, 4, 1], 5));
+        assert_eq!(at(11, 501 * K + batch, "6"), ([501 * K + batch, 6, 6], 6), "long ago");
+        assert_eq!(at(12, limit / 100 * 95, "7"), ([limit / 100 * 95, 7, 7], 7));
+        assert_eq!(at(13, limit / 100 * 95, "8"), ([limit / 100 * 95, 8, 8], 8), "little room");
+        write("memory.max", &format!("{}\n", 2 * limit));
+        assert_eq!(at(14, limit, "9"), ([limit, 9, 9], 9), "and a limit with more");
+        assert_eq!(at(15, limit + batch, "1"), ([limit + batch, 1, 9], 1));
+        write("memory.max", &format!("{}\n", 3 * limit));
+        assert_eq!(at(16, limit, "2"), ([limit, 2, 2], 2), "another limit");
         instant.moved(home.path());
         assert!(instant.cgroups.is_empty());
     }

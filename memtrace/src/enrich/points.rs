@@ -4,6 +4,7 @@ use crate::cgroup::workload::Workload;
 use crate::cgroup::{Account, names_of};
 use crate::goruntime::{Finder, GoFigures, Runtime, Sample, Sampler};
 use crate::host::mounts::CgroupFacts;
+use crate::procfs::cgroup::parse_memberships;
 use crate::procfs::clock::{ClockOffset, monotonic_ns};
 use crate::procfs::kept::Kept;
 use crate::procfs::process::Status;
@@ -25,6 +26,8 @@ pub(super) struct PointReader {
     last_gc: LastGc,
     directory: Option<PathBuf>,
     own: Option<PathBuf>,
+    /// /proc/PID/cgroup, when that was found there.
+    places: Option<String>,
     is_moved: bool,
 }
 
@@ -39,6 +42,7 @@ impl PointReader {
             last_gc: LastGc::default(),
             directory: None,
             own: None,
+            places: None,
             is_moved: false,
         }
     }
@@ -82,7 +86,12 @@ impl PointReader {
             go(&mut point, &sample);
             point.set(Signal::LastGc, self.last_gc.at(sample.memstats.last_gc, [now.t_ns, monotonic_ns()], now.wall));
         }
-        let own = self.kept.memberships().ok().and_then(|of| now.facts.memory_directory(&of));
+        let places = self.kept.places().ok();
+        let own = match &places {
+            _ if places == self.places => self.own.clone(),
+            Some(text) => now.facts.memory_directory(&parse_memberships(text)),
+            None => None,
+        };
         // A process that has begun to die since is in no cgroup, or in the first of all.
         if own != self.own && Status::read(self.pid).ok()?.rss_bytes().is_none() {
             return None;
@@ -92,6 +101,7 @@ impl PointReader {
             self.is_moved = true;
             [&own, &self.own, &self.directory].into_iter().flatten().for_each(|directory| now.moved(directory));
         }
+        self.places = places;
         self.own.clone_from(&own);
         self.directory = own.map(|own| now.limiting(own));
         // Its own has just been read anew.

@@ -9,6 +9,9 @@ const ADDRESS_SPACE_BYTES: u64 = 1 << 47;
 /// The smallest of any system that Go runs on.
 pub(super) const SYSTEM_PAGE_BYTES: u64 = 4 << 10;
 
+/// To copy so much takes no longer than to begin anew at another page.
+const NEAR_BYTES: u64 = 1 << 10;
+
 /// Linux's UIO_MAXIOV: iovecs one call takes.
 const IOVECS_MAX: usize = 1024;
 
@@ -61,14 +64,19 @@ impl ReadMemory for ProcessMemory {
 }
 
 impl ProcessMemory {
-    /// By address. For the kernel to find a page takes longer than to copy it: what is on one page is read as one, with what is
-    /// between, which is there as well.
+    /// By address. For the kernel to find a page takes longer than to copy it: what is on one page is read as one, or on two
+    /// and not far apart, with what is between, which is there as well.
     fn read_by_page(&self, pieces: &mut [Piece<'_>]) -> io::Result<()> {
         let mut runs: Vec<(u64, u64)> = Vec::with_capacity(pieces.len());
         for piece in pieces.iter().filter(|piece| !piece.buffer.is_empty()) {
             let end = piece.address.checked_add(piece.buffer.len() as u64).ok_or(ErrorKind::InvalidInput)?;
+            let together = |end: u64| {
+                let page_end = (end - 1) | (SYSTEM_PAGE_BYTES - 1);
+                let is_near = piece.address.saturating_sub(end) <= NEAR_BYTES;
+                piece.address <= page_end || (is_near && piece.address <= page_end.saturating_add(SYSTEM_PAGE_BYTES))
+            };
             match runs.last_mut() {
-                Some(run) if piece.address <= (run.1 - 1) | (SYSTEM_PAGE_BYTES - 1) => run.1 = run.1.max(end),
+                Some(run) if together(run.1) => run.1 = run.1.max(end),
                 _ => runs.push((piece.address, end)),
             }
         }

@@ -21,7 +21,7 @@ const DRAIN: Duration = Duration::from_millis(5);
 /// While nothing comes it looks less and less often, down to this: a ring that fills wakes it. Where nobody waits for a line
 /// it begins with this, and goes down to less.
 const IDLE: Duration = Duration::from_millis(50);
-const MOST_IDLE: Duration = Duration::from_millis(250);
+const MOST_IDLE: Duration = Duration::from_millis(500);
 
 #[expect(deprecated, reason = "its unsafe successor is for types whose fd may change; an OwnedFd's does not")]
 fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {

@@ -56,7 +56,17 @@ impl Kept {
     }
 
     pub fn memberships(&mut self) -> Result<Vec<Membership>, ProcError> {
-        read(self.pid, "cgroup", &mut self.cgroup, |text| Some(parse_memberships(text)))
+        self.places().map(|text| parse_memberships(&text))
+    }
+
+    /// The text of the same: most often it is what it was.
+    pub fn places(&mut self) -> Result<String, ProcError> {
+        read(self.pid, "cgroup", &mut self.cgroup, |text| Some(text.to_owned()))
+    }
+
+    /// Its `status` stays that of one process, whoever has the pid later.
+    pub fn keeps_status(&self) -> bool {
+        self.status.is_some()
     }
 }
 

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 const PF_KTHREAD: u64 = 0x0020_0000;
 const NS_PER_S: u64 = 1_000_000_000;
 
+/// States of a task that has ended: whoever started it has not asked how, or is about to.
+const ENDED: [char; 2] = ['Z', 'X'];
+
 /// Not yet immune.
 const LAST_TO_GO: &str = "-999";
 
@@ -74,7 +77,7 @@ impl Stat {
     /// how it ended.
     pub fn is_alive_since(&self, start_boottime_ns: Option<u64>) -> bool {
         // The first thread may end before the others.
-        let is_dead = matches!(self.state, 'Z' | 'X') && self.threads <= 1;
+        let is_dead = ENDED.contains(&self.state) && self.threads <= 1;
         !is_dead && start_boottime_ns.is_none_or(|start_ns| self.started_at(start_ns))
     }
 
@@ -131,9 +134,16 @@ pub struct Status {
     pub threads: u32,
     /// Effective user id.
     pub euid: u32,
+    /// Its first thread has ended.
+    pub is_ended: bool,
 }
 
 impl Status {
+    /// All of its threads have.
+    pub fn is_dead(&self) -> bool {
+        self.is_ended && self.threads <= 1
+    }
+
     /// In one go: it is read of every process every second.
     pub(super) fn parse(text: &str) -> Option<Status> {
         let (mut status, mut threads, mut euid) = (Status::default(), None, None);
@@ -147,6 +157,10 @@ impl Status {
                 "VmPTE" => &mut status.page_tables_bytes,
                 "Threads" => {
                     threads = value.trim().parse().ok();
+                    continue;
+                }
+                "State" => {
+                    status.is_ended = value.trim_start().starts_with(ENDED);
                     continue;
                 }
                 "Uid" => {

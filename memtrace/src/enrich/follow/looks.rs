@@ -12,7 +12,8 @@ use memtrace_common::refault::FaultStats;
 
 /// What a round reads of a process, once, for all who want it.
 pub(super) struct Seen {
-    stat: Stat,
+    /// Page faults that the kernel has counted, where these are compared.
+    faults: Option<u64>,
     pub(super) status: Option<Status>,
     go: Option<GoHeap>,
 }
@@ -29,10 +30,10 @@ impl Follower {
         let Some(heap) = self.known.get(&pid).map(|known| known.described.heap_reader(pid)) else { return Ok(None) };
         // A watcher is about to read all of it.
         let counters = if self.watcher.is_some() { None } else { heap.read_unproven() };
-        let Some(stat) = self.still_there(pid, now_ns, since_ns, tell)? else { return Ok(None) };
-        let go = counters.filter(|_| heap.proves(&stat)).as_ref().map(memory::heap);
-        let status = self.known.get_mut(&pid).and_then(|known| known.kept.status().ok());
-        Ok(Some(Seen { status, stat, go }))
+        let Some(presence) = self.still_there(pid, now_ns, since_ns, tell)? else { return Ok(None) };
+        let stat = presence.stat.as_ref();
+        let go = counters.filter(|_| stat.is_some_and(|stat| heap.proves(stat))).as_ref().map(memory::heap);
+        Ok(Some(Seen { faults: stat.map(|stat| stat.faults), status: presence.status, go }))
     }
 
     /// `seen`: what was just read of it, if anything was.
@@ -50,7 +51,7 @@ impl Follower {
             None => (Status::read(pid).ok(), None),
         };
         let go = go.or_else(|| known.described.heap(pid));
-        let figures = self.fault_figures(pid, seen.map(|seen| seen.stat.faults));
+        let figures = self.fault_figures(pid, seen.and_then(|seen| seen.faults));
         let Some(known) = self.known.get(&pid) else { return };
         tell(News::Sample(Box::new(ProcessSample {
             target,
@@ -66,10 +67,14 @@ impl Follower {
         })));
     }
 
+    pub(super) fn compares_faults(&self) -> bool {
+        self.kernel.fault_hook() == FaultHook::PerTask && !self.window_closed
+    }
+
     /// The figures of the kernel, compared with its own count of the process's faults as long as both still count.
     /// `handled`: that count, if it was just read.
     pub(super) fn fault_figures(&mut self, pid: u32, handled: Option<u64>) -> Option<FaultStats> {
-        let compares = self.kernel.fault_hook() == FaultHook::PerTask && !self.window_closed;
+        let compares = self.compares_faults();
         let read = || if compares { Stat::read(pid).ok().map(|stat| stat.faults) } else { None };
         let before = handled.filter(|_| compares).or_else(read);
         let figures = if self.tracks_faults { self.kernel.fault_figures(pid).ok().flatten() } else { None };
