@@ -125,7 +125,7 @@ impl PointReader {
         if self.go.is_none() && self.points.is_power_of_two() && self.points < 1 << ATTACHES {
             let found = finder.find(self.pid).ok()?;
             let runtime = Runtime::attach_to(self.pid, &found).ok()?;
-            let sampler = runtime.sampler().ok()?;
+            let sampler = runtime.sampler().ok()?.without_pauses(&runtime);
             self.go = Some((runtime, sampler));
         }
         let (runtime, sampler) = self.go.as_mut()?;

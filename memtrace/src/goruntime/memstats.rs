@@ -10,6 +10,9 @@ pub const CLASSES: usize = 68;
 /// Entries of `MemStats.BySize`, which Go cannot change any more.
 pub const BY_SIZE: usize = 61;
 
+/// So many pauses are remembered.
+const PAUSES: usize = 256;
+
 /// Object bytes by size class: the same in every release from 1.19 to 1.27 (Go sizeclasses.go).
 #[rustfmt::skip]
 pub const CLASS_BYTES: [u16; CLASSES] = [
@@ -48,9 +51,8 @@ pub struct MemStats {
     pub next_gc: u64,
     pub last_gc: u64,
     pub pause_total_ns: u64,
-    /// The pause of cycle `n` is at `(n + 255) % 256`.
-    pub pause_ns: [u64; 256],
-    pub pause_end: [u64; 256],
+    /// `None`: they were not to be read.
+    pub pauses: Option<Box<Pauses>>,
     pub num_gc: u32,
     pub num_forced_gc: u32,
     pub gc_cpu_fraction: f64,
@@ -59,6 +61,13 @@ pub struct MemStats {
     /// Always false, as in Go.
     pub debug_gc: bool,
     pub by_size: [BySize; BY_SIZE],
+}
+
+/// `PauseNs` and `PauseEnd`: the pause of cycle `n` is at `(n + 255) % 256`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pauses {
+    pub ns: [u64; PAUSES],
+    pub end: [u64; PAUSES],
 }
 
 /// One small size class since the start of the program.
@@ -92,8 +101,7 @@ pub(super) struct Counters {
     pub(super) other_sys: u64,
     pub(super) last_gc_unix: u64,
     pub(super) pause_total_ns: u64,
-    pub(super) pause_ns: [u64; 256],
-    pub(super) pause_end: [u64; 256],
+    pub(super) pauses: Option<Box<Pauses>>,
     pub(super) num_gc: u32,
     pub(super) num_forced_gc: u32,
     pub(super) gc_cpu_fraction: f64,
@@ -163,11 +171,17 @@ impl Counters {
         let sizes = [m.stacks_sys, m.mspan_sys, m.mcache_sys, m.buckhash_sys, m.gc_misc_sys, m.other_sys];
         let cycles = [m.last_gc_unix, m.pause_total_ns, m.numgc, m.numforcedgc, m.gc_cpu_fraction];
         let words = sizes.iter().chain(&cycles).map(|at| at.saturating_add(8));
-        let pauses = [m.pause_ns, m.pause_end].into_iter().map(|at| at.saturating_add(8 * 256));
+        let pauses = Counters::pauses(layout).map(|(at, bytes)| at.saturating_add(bytes));
         let deltas = m.heap_stats.saturating_add(layout.delta.bytes.saturating_mul(3));
         words.chain(pauses).fold(deltas, u32::max).min(m.bytes)
     }
 
+    /// Where in it the pauses are, offset and bytes.
+    pub(super) fn pauses(layout: &Layout) -> [(u32, u32); 2] {
+        [layout.mstats.pause_ns, layout.mstats.pause_end].map(|at| (at, 8 * PAUSES as u32))
+    }
+
+    /// Without the pauses.
     pub(super) fn parse(layout: &Layout, memstats: Bytes<'_>, gc: Bytes<'_>) -> Result<Counters, RuntimeError> {
         let (m, d) = (&layout.mstats, &layout.delta);
         let mut deltas = [Bytes(&[]); 3];
@@ -208,13 +222,18 @@ impl Counters {
             other_sys: memstats.u64(m.other_sys)?,
             last_gc_unix: memstats.u64(m.last_gc_unix)?,
             pause_total_ns: memstats.u64(m.pause_total_ns)?,
-            pause_ns: memstats.words(m.pause_ns)?,
-            pause_end: memstats.words(m.pause_end)?,
+            pauses: None,
             num_gc: memstats.u32(m.numgc)?,
             num_forced_gc: memstats.u32(m.numforcedgc)?,
             gc_cpu_fraction: f64::from_bits(memstats.u64(m.gc_cpu_fraction)?),
             gc: Pacer::parse(layout, gc)?,
         })
+    }
+
+    pub(super) fn with_pauses(self, layout: &Layout, memstats: Bytes<'_>) -> Result<Counters, RuntimeError> {
+        let [(ns, _), (end, _)] = Counters::pauses(layout);
+        let pauses = Pauses { ns: memstats.words(ns)?, end: memstats.words(end)? };
+        Ok(Counters { pauses: Some(Box::new(pauses)), ..self })
     }
 
     /// Bytes ever allocated and ever freed, without what is unflushed.
@@ -268,7 +287,7 @@ impl Counters {
         pairs.map(|(what, one, other)| (what, one.wrapping_sub(other).cast_signed()))
     }
 
-    /// With `unflushed` as ReadMemStats would report it, without as runtime/metrics does.
+    /// With `unflushed` as ReadMemStats would report it, without as runtime/metrics does. Its pauses are left to be moved.
     pub(super) fn memstats(
         &self,
         unflushed: &Unflushed,
@@ -316,8 +335,7 @@ impl Counters {
             next_gc: gc.heap_goal(gc.total_alloc.wrapping_add_signed(unflushed.bytes()), headroom_percent),
             last_gc: self.last_gc_unix,
             pause_total_ns: self.pause_total_ns,
-            pause_ns: self.pause_ns,
-            pause_end: self.pause_end,
+            pauses: None,
             num_gc: self.num_gc,
             num_forced_gc: self.num_forced_gc,
             gc_cpu_fraction: self.gc_cpu_fraction,

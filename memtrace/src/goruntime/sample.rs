@@ -97,6 +97,7 @@ pub struct Sampler {
     ps: Vec<u64>,
     recall: Recall,
     last: Option<(u32, u64)>,
+    reads_pauses: bool,
 }
 
 #[derive(Debug)]
@@ -158,7 +159,8 @@ impl<M: ReadMemory> Runtime<M> {
             cache_inuse,
             released,
         };
-        Ok(Sampler { statics, slots, allp: (0, 0), ps: Vec::new(), recall: Recall::default(), last: None })
+        let recall = Recall::default();
+        Ok(Sampler { statics, slots, allp: (0, 0), ps: Vec::new(), recall, last: None, reads_pauses: true })
     }
 }
 
@@ -183,8 +185,18 @@ struct Rest {
 }
 
 impl Sampler {
-    /// One system call, three more for the spans that Ps hold unless they hold the same as at the looks before. Read again at once while the counters disagree, up to 3
-    /// times; the reading that disagrees least counts, unless it is off by more than 1 % of HeapSys.
+    /// Of samples that are taken again and again the pauses would be a fifth.
+    #[must_use]
+    pub fn without_pauses<M>(mut self, runtime: &Runtime<M>) -> Sampler {
+        let of = Counters::pauses(&runtime.layout);
+        of.into_iter().for_each(|(at, bytes)| self.statics.leave_out(self.slots.memstats, at, bytes));
+        self.reads_pauses = false;
+        self
+    }
+
+    /// One system call, three more for the spans that Ps hold unless they hold the same as at the looks before. Read again
+    /// at once while the counters disagree, up to 3 times; the reading that disagrees least counts, unless it is off by more
+    /// than 1 % of HeapSys.
     pub fn sample<M: ReadMemory>(&mut self, runtime: &Runtime<M>) -> Result<Sample, RuntimeError> {
         let mut best: Option<Reading> = None;
         let mut retries = 0;
@@ -232,7 +244,9 @@ impl Sampler {
         let unflushed = unflushed.unwrap_or_default();
         let headroom = if runtime.version.minor >= 21 { HEADROOM_PERCENT } else { 0 };
         let gc = best.counters.gc;
+        let pauses = best.counters.pauses.take();
         let memstats = best.counters.memstats(&unflushed, best.span_inuse, best.cache_inuse, headroom);
+        let memstats = MemStats { pauses, ..memstats };
         let bare = best.counters.memstats(&Unflushed::default(), best.span_inuse, best.cache_inuse, headroom);
         let mut moving = Moving::default();
         if best.skew > permitted_skew(bare.heap_sys) {
@@ -321,7 +335,10 @@ impl Sampler {
     fn parse<M>(&self, runtime: &Runtime<M>, gfree: &[u8]) -> Result<Reading, RuntimeError> {
         let (layout, slots) = (&*runtime.layout, &self.slots);
         let get = |slot: Slot| self.statics.get(slot);
-        let counters = Counters::parse(layout, get(slots.memstats), get(slots.gc))?;
+        let mut counters = Counters::parse(layout, get(slots.memstats), get(slots.gc))?;
+        if self.reads_pauses {
+            counters = counters.with_pauses(layout, get(slots.memstats))?;
+        }
         let (worst, skew) = worst(counters.gaps(Moving::default()));
         let count = |slot: Slot| get(slot).u32(0).map(u64::from);
         let idle: u64 =

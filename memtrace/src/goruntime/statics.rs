@@ -21,6 +21,14 @@ pub(super) struct Part {
     /// Part of .bss, on a page that the target has not written yet: zeros, and not to be read. A read would map the
     /// zero page into the target.
     pub(super) is_untouched: bool,
+    /// Nobody wants to know: its bytes stay zero.
+    is_left_out: bool,
+}
+
+impl Part {
+    pub(super) fn of(address: u64, bytes: usize, is_untouched: bool) -> Part {
+        Part { address, bytes, is_untouched, is_left_out: false }
+    }
 }
 
 /// A fixed list of variables and their bytes.
@@ -42,11 +50,34 @@ impl Statics {
         while from < end {
             let to = end.min((from | (SYSTEM_PAGE_BYTES - 1)).saturating_add(1));
             let bytes = (to - from) as usize;
-            self.parts.push(Part { address: from, bytes, is_untouched: true });
+            self.parts.push(Part::of(from, bytes, true));
             from = to;
         }
         self.buffer.resize(slot.start + slot.bytes, 0);
         Ok(slot)
+    }
+
+    /// Some bytes of a variable, which are not read.
+    pub(super) fn leave_out(&mut self, slot: Slot, offset: u32, bytes: u32) {
+        let from = slot.start + slot.bytes.min(offset as usize);
+        let to = slot.start + slot.bytes.min(offset.saturating_add(bytes) as usize);
+        let mut start = 0;
+        for part in std::mem::take(&mut self.parts) {
+            let end = start + part.bytes;
+            let (out_from, out_to) = (from.clamp(start, end), to.clamp(start, end));
+            for (one, next, is_out) in [(start, out_from, false), (out_from, out_to, true), (out_to, end, false)] {
+                if one < next {
+                    let address = part.address + (one - start) as u64;
+                    self.parts.push(Part {
+                        address,
+                        bytes: next - one,
+                        is_left_out: part.is_left_out | is_out,
+                        ..part
+                    });
+                }
+            }
+            start = end;
+        }
     }
 
     pub(super) fn get(&self, slot: Slot) -> Bytes<'_> {
@@ -56,7 +87,7 @@ impl Statics {
     /// Where all of them are; none crosses a page. Only pages found untouched before are looked up again.
     pub(super) fn parts(&mut self, memory: &impl ReadMemory) -> Result<&[Part], RuntimeError> {
         let mut known = None;
-        for part in self.parts.iter_mut().filter(|part| part.is_untouched) {
+        for part in self.parts.iter_mut().filter(|part| part.is_untouched && !part.is_left_out) {
             let page = part.address & !(SYSTEM_PAGE_BYTES - 1);
             let touched = match known {
                 Some((at, touched)) if at == page => touched,
@@ -76,7 +107,7 @@ impl Statics {
         for part in &self.parts {
             let (bytes, after) = std::mem::take(&mut rest).split_at_mut(part.bytes);
             rest = after;
-            if !part.is_untouched {
+            if !part.is_untouched && !part.is_left_out {
                 pieces.push(Piece { address: part.address, buffer: bytes });
             }
         }

@@ -42,7 +42,7 @@ fn pages(address: u64, bytes: u64) -> impl Iterator<Item = Part> {
     let mut from = address;
     std::iter::from_fn(move || {
         let to = end.min((from | (SYSTEM_PAGE_BYTES - 1)).saturating_add(1));
-        let part = (from < end).then_some(Part { address: from, bytes: (to - from) as usize, is_untouched: false });
+        let part = (from < end).then_some(Part::of(from, (to - from) as usize, false));
         from = to;
         part
     })
@@ -136,10 +136,7 @@ mod tests {
             assert!(!copied.is_flushed && copied.is_num_goroutine_exact);
             assert_eq!(copied.memstats.heap_alloc, sample.heap_alloc_uncorrected);
             let memstats = sample.memstats.clone();
-            assert_eq!(
-                (copied.memstats.heap_inuse, copied.memstats.pause_ns),
-                (memstats.heap_inuse, memstats.pause_ns)
-            );
+            assert_eq!((copied.memstats.heap_inuse, &copied.memstats.pauses), (memstats.heap_inuse, &memstats.pauses));
             let rest = |sample: Sample| Sample { is_flushed: true, memstats: memstats.clone(), retries: 0, ..sample };
             assert_eq!(rest(copied), rest(sample));
         });

@@ -3,7 +3,7 @@ use super::{run, start};
 use crate::child::Child;
 use crate::wait::wait_until;
 use memtrace::goruntime::spans::SpanState;
-use memtrace::goruntime::{MemStats, Runtime};
+use memtrace::goruntime::{MemStats, Runtime, Sample};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -17,6 +17,7 @@ fn state(pid: u32) -> Option<String> {
 /// By the names that the program gives them.
 fn numbers(m: &MemStats) -> BTreeMap<&'static str, Vec<u64>> {
     let by_size = |of: fn(&memtrace::goruntime::memstats::BySize) -> u64| m.by_size.iter().map(of).collect();
+    let pauses = m.pauses.as_ref().expect("pauses were read");
     BTreeMap::from([
         ("Alloc", vec![m.alloc]),
         ("TotalAlloc", vec![m.total_alloc]),
@@ -42,8 +43,8 @@ fn numbers(m: &MemStats) -> BTreeMap<&'static str, Vec<u64>> {
         ("NextGC", vec![m.next_gc]),
         ("LastGC", vec![m.last_gc]),
         ("PauseTotalNs", vec![m.pause_total_ns]),
-        ("PauseNs", m.pause_ns.to_vec()),
-        ("PauseEnd", m.pause_end.to_vec()),
+        ("PauseNs", pauses.ns.to_vec()),
+        ("PauseEnd", pauses.end.to_vec()),
         ("NumGC", vec![m.num_gc.into()]),
         ("NumForcedGC", vec![m.num_forced_gc.into()]),
         ("GCCPUFraction", vec![m.gc_cpu_fraction.to_bits()]),
@@ -69,6 +70,16 @@ fn differences(program: &mut Child) -> Vec<String> {
             let first = first?;
             for other in others {
                 assert_eq!(other?, first, "another sample of a stopped program");
+            }
+            // As the agent asks.
+            let mut seldom = runtime.sampler()?.without_pauses(runtime);
+            let memstats = MemStats { pauses: None, ..first.memstats.clone() };
+            for _ in 0..4 {
+                assert_eq!(
+                    seldom.sample(runtime)?,
+                    Sample { memstats: memstats.clone(), ..first.clone() },
+                    "no pauses"
+                );
             }
             Ok(first)
         });
