@@ -42,12 +42,18 @@ impl About {
 /// Into the main ring: no wakeup, the reader drains on a timer, unless more than `wakeup_bytes` already wait.
 #[inline(always)]
 pub fn event<T: Pod>(hook: Hook, fill: impl FnOnce(&mut T)) {
+    event_for(hook, false, fill);
+}
+
+/// The same; where it `is_awaited` the reader is woken.
+#[inline(always)]
+pub fn event_for<T: Pod>(hook: Hook, is_awaited: bool, fill: impl FnOnce(&mut T)) {
     let Some(mut entry) = RING_EVENTS.reserve::<T>(0) else { return count(hook, Outcome::RingFull) };
     // SAFETY: the ring hands out memory of size_of::<T>(); T is valid for every bit pattern and `fill` writes it all.
     fill(unsafe { &mut *entry.as_mut_ptr() });
-    let full = count_submitted(hook).is_multiple_of(LOOK_EVERY)
+    let is_full = count_submitted(hook).is_multiple_of(LOOK_EVERY)
         && RING_EVENTS.query(AVAILABLE_DATA) > param!(switches.wakeup_bytes) as u64;
-    entry.submit(if full { BPF_RB_FORCE_WAKEUP as u64 } else { BPF_RB_NO_WAKEUP as u64 });
+    entry.submit(if is_full || is_awaited { BPF_RB_FORCE_WAKEUP as u64 } else { BPF_RB_NO_WAKEUP as u64 });
 }
 
 /// Into the small ring of rare records, which wakes the reader at once.

@@ -50,7 +50,8 @@ pub fn end(ctx: &TracePointContext, hook: Hook, op: u32, reclaimed_offset: u32) 
     let go_counters = maps::target(tgid).map_or(0, |t| t.go_counters);
     let about = About { kind: kind::RECLAIM, tgid, tid, target: stall.target, t_ns: now, flags: 0 };
     let (duration_ns, order) = (now.wrapping_sub(stall.t_ns), stall.order);
-    emit::event(hook, |record: &mut ReclaimRecord| {
+    // Who finds nothing to reclaim is looked at closer, as long as there is somebody to look at.
+    emit::event_for(hook, reclaimed == 0, |record: &mut ReclaimRecord| {
         record.header = about.header(size_of::<ReclaimRecord>());
         record.duration_ns = duration_ns;
         record.reclaimed_pages = reclaimed;

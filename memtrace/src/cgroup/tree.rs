@@ -13,6 +13,8 @@ pub struct Tree {
     /// Inodes of the directories: the kernel's ids of the cgroups.
     pub ids: HashSet<u64>,
     stamps: Vec<Stamp>,
+    /// One was there and went while it was read.
+    is_torn: bool,
 }
 
 /// Of a directory: its inode, and how many there are below it.
@@ -27,7 +29,10 @@ impl Tree {
         let mut tree = Tree::default();
         let mut todo = vec![root.to_owned()];
         while let Some(directory) = todo.pop() {
-            let Ok(metadata) = directory.metadata() else { continue };
+            let Ok(metadata) = directory.metadata() else {
+                tree.is_torn = true;
+                continue;
+            };
             tree.ids.insert(metadata.ino());
             tree.stamps.push(stamp(&metadata));
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
@@ -40,7 +45,7 @@ impl Tree {
     /// No cgroup has come or gone since.
     pub fn stands(&self) -> bool {
         let is_same = |(at, before): (&PathBuf, &Stamp)| at.metadata().is_ok_and(|now| stamp(&now) == *before);
-        !self.directories.is_empty() && self.directories.iter().zip(&self.stamps).all(is_same)
+        !self.is_torn && !self.directories.is_empty() && self.directories.iter().zip(&self.stamps).all(is_same)
     }
 
     /// The processes in all of them, by pid.

@@ -25,7 +25,6 @@ pub(super) fn read(directory: &Path, root: &Path, files: Files<'_>) -> Account {
         limit_bytes: own_limit(directory),
         peak_bytes: of("memory.max_usage_in_bytes"),
         sock_bytes: of("memory.kmem.tcp.usage_in_bytes").filter(|bytes| counts_tcp || *bytes > 0),
-        oom_kills: files(directory, "memory.oom_control").and_then(|text| entry(&text, "oom_kill")),
         ..Account::default()
     };
     divide(&mut account, directory, files);
@@ -39,6 +38,7 @@ pub(super) fn divide(account: &mut Account, directory: &Path, files: Files<'_>) 
     let of = |name: &str| number(files(directory, name));
     account.kernel_bytes = of("memory.kmem.usage_in_bytes");
     account.limit_hits = of("memory.failcnt");
+    account.oom_kills = files(directory, "memory.oom_control").and_then(|text| entry(&text, "oom_kill"));
     let stat = files(directory, "memory.stat").unwrap_or_default();
     for (key, bytes) in entries(&stat) {
         let of = match key {

@@ -64,7 +64,8 @@ impl Cgroup {
     /// What there is stands, or was brought to where it is now. False: all of it is to be read.
     fn renew(&mut self, t_ns: u64) -> bool {
         let Some((account, charge)) = self.account.as_mut().zip(self.charge.as_ref()) else { return false };
-        let limit = account.effective_limit_bytes;
+        // Above `high` allocations are slowed down: what stalls there is told at each point.
+        let limit = account.effective_limit_bytes.into_iter().chain(account.high_bytes).min();
         let has_room = |charge: &u64| limit.is_none_or(|limit| *charge < limit / 100 * (100 - ROOM_PERCENT));
         let is_late = t_ns.saturating_sub(self.read_ns) >= STANDS_NS;
         let Some(bytes) = charge.read().filter(|bytes| !is_late && has_room(bytes)) else { return false };

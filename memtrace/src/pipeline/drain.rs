@@ -23,6 +23,29 @@ const DRAIN: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_millis(50);
 const MOST_IDLE: Duration = Duration::from_millis(500);
 
+/// How often it looks at the least.
+#[derive(Clone, Copy)]
+pub(super) enum Haste {
+    /// Somebody reads what comes of it, at each tick at the latest.
+    Lines(Duration),
+    /// The points of each tick are made with it.
+    Points(Duration),
+    /// What cannot wait wakes it.
+    Wakeups,
+}
+
+impl Haste {
+    /// While something comes, and when nothing does.
+    fn pauses(self) -> (Duration, Duration) {
+        let before = |tick: Duration| (tick / 4).clamp(DRAIN, IDLE);
+        match self {
+            Haste::Lines(tick) => (DRAIN, before(tick)),
+            Haste::Points(tick) => (before(tick), before(tick)),
+            Haste::Wakeups => (IDLE, MOST_IDLE),
+        }
+    }
+}
+
 #[expect(deprecated, reason = "its unsafe successor is for types whose fd may change; an OwnedFd's does not")]
 fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
     AsyncFd::new(fd).map_err(Error::io("cannot watch the rings"))
@@ -66,6 +89,7 @@ impl Loop<'_> {
         &mut self,
         duration: Option<Duration>,
         is_watch: bool,
+        haste: Haste,
     ) -> Result<(End, Option<ExitCode>), Error> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("cannot watch signals"))?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::io("cannot watch signals"))?;
@@ -82,7 +106,7 @@ impl Loop<'_> {
         let [events, urgent] = fds;
         let events = watch(events)?;
         let urgent = watch(urgent)?;
-        let (busy, idle) = if is_watch { (IDLE, MOST_IDLE) } else { (DRAIN, IDLE) };
+        let (busy, idle) = haste.pauses();
         let mut pause = busy;
         let timer = tokio::time::sleep(pause);
         tokio::pin!(timer);
@@ -99,7 +123,7 @@ impl Loop<'_> {
         let mut failed = None;
         loop {
             let end = tokio::select! {
-                () = &mut timer => { self.reload(false); None }
+                () = &mut timer => None,
                 Ok(mut ready) = events.readable() => { ready.clear_ready(); None }
                 Ok(mut ready) = urgent.readable() => { ready.clear_ready(); None }
                 () = &mut deadline => Some(End::Asked),
@@ -110,13 +134,15 @@ impl Loop<'_> {
                 Some(end) = self.end.recv() => Some(end),
             };
             match (end, &mut self.child) {
-                (None, _) => {}
+                (None, _) => self.reload(false),
                 // No fault of the command's: it runs on to its end, no longer observed.
                 (Some(end @ End::Failed(_)), Some(_)) => {
                     failed.get_or_insert(end);
                     self.orders.send(Order::Detach(sync_channel(1).0));
                 }
                 (Some(end), child) => {
+                    // A command may take its time to end.
+                    self.orders.send(Order::Rest);
                     let gone = matches!(end, End::TargetsGone);
                     let code = child.as_mut().and_then(|c| if gone { c.reap() } else { c.finish() });
                     return Ok((failed.unwrap_or(end), code));

@@ -1,5 +1,6 @@
 //! The follower thread: what it is asked, in order, and between that the samplers' clock, which is its own: to be woken by
 //! another thread ten times a second costs more than what is then looked at.
+use super::supervisor::Supervisor;
 use super::work::{Ask, Work};
 use super::{End, NEWS_AT_ONCE};
 use crate::config::file::File;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 /// Task events between processing and follower.
 const QUEUE_TASKS: usize = 65536;
-/// A beat that nobody waits for, and that comes with no news, is told so often.
+/// A beat that nobody waits for, and that comes with no news, is told so often, or as often as the supervisor wants it.
 const BEAT_NS: u64 = 1_000_000_000;
 
 /// What the follower is asked to do.
@@ -22,6 +23,8 @@ pub(super) enum Order {
     Ask(Ask),
     /// The configuration was read again.
     Settings(Box<File>),
+    /// There are no more ticks.
+    Rest,
     /// Ends all attachments and says so; the queue's end is the order to stop.
     Detach(SyncSender<()>),
 }
@@ -159,7 +162,8 @@ impl Told {
 /// The thread, until nobody can ask any more.
 pub(super) fn follow(mut follower: Follower, mut turns: Turns, told: &Told) {
     let mut end_ns = clock::monotonic_ns();
-    let mut beat_ns = 0;
+    let (mut beat_ns, every_ns) =
+        (0, Supervisor::new().every_ns().map_or(BEAT_NS, |every_ns| BEAT_NS.min(every_ns / 2)));
     let mut news = Vec::new();
     while let Some(turn) = turns.next() {
         let mut tell = |one| {
@@ -181,7 +185,7 @@ pub(super) fn follow(mut follower: Follower, mut turns: Turns, told: &Told) {
                     Ok(())
                 });
                 if let Some(News::Beat { t_ns, .. }) = news.last() {
-                    let is_awaited = told.is_awaited.load(Relaxed) || t_ns.saturating_sub(beat_ns) >= BEAT_NS;
+                    let is_awaited = told.is_awaited.load(Relaxed) || t_ns.saturating_sub(beat_ns) >= every_ns;
                     match news.len() == 1 && !is_awaited {
                         true => news.clear(),
                         false => beat_ns = *t_ns,
@@ -192,8 +196,11 @@ pub(super) fn follow(mut follower: Follower, mut turns: Turns, told: &Told) {
             }
             Turn::Order(Order::Ask(ask)) => answer(&mut follower, ask, told, &mut tell),
             Turn::Order(Order::Settings(file)) => follower.settle_by(&file, &mut tell),
-            Turn::Order(Order::Detach(done)) => {
+            Turn::Order(Order::Rest) => {
                 turns.stop_ticking();
+                Ok(())
+            }
+            Turn::Order(Order::Detach(done)) => {
                 let window = follower.detach(&mut tell).map(|t_ns| end_ns = t_ns);
                 told.hand_on(&mut news);
                 let _ = done.send(());
@@ -277,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_tick_once_nothing_is_attached() {
+    fn there_is_no_tick_once_there_are_to_be_none() {
         let (orders, mut turns) = turns(Duration::ZERO);
         turns.stop_ticking();
         orders.ask(Ask::UsesFree(1));

@@ -52,7 +52,7 @@ use crate::sink::text::Style;
 use crate::source::ring::{Drain, DrainCounts};
 use agent::Served;
 use child::TracedChild;
-use drain::Loop;
+use drain::{Haste, Loop};
 use follow::{Order, Orders, Told, follow};
 use reload::Reload;
 use start::{Filter, Started};
@@ -157,6 +157,11 @@ fn run<W: Write + Send + 'static>(
     let tick = interval.unwrap_or(SAMPLE);
     let has_lines = interval.is_some() && watcher.is_none();
     let is_awaited = Arc::new(AtomicBool::new(false));
+    let haste = match kernel.sums_calls() {
+        true => Haste::Wakeups,
+        false if is_watch => Haste::Points(tick),
+        false => Haste::Lines(tick),
+    };
     let wheres = pressure::start(session.pressure.clone(), host.facts.cgroup.clone(), work_in.clone())?;
     let (serving, exporting) = served.map(|served| served.start(&work_in)).transpose()?.unzip();
     let facts = host.facts.cgroup.clone();
@@ -184,7 +189,7 @@ fn run<W: Write + Send + 'static>(
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("cannot start tokio"))?;
     let mut drain = Drain::new(rings, counts);
     let mut loop_ = Loop { drain: &mut drain, work: &work_in, orders: &orders, child, end: end_out, reload };
-    let (end, code) = runtime.block_on(loop_.run(session.duration, is_watch))?;
+    let (end, code) = runtime.block_on(loop_.run(session.duration, is_watch, haste))?;
     let Loop { child, end: mut later, .. } = loop_;
     drop(serving);
     if is_watch {

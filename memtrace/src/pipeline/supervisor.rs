@@ -18,6 +18,11 @@ impl Supervisor {
         Supervisor { every_ns: is_watched.then(|| limit_us.saturating_mul(1000) / SHARE), told_ns: 0 }
     }
 
+    /// How often it wants to hear of us.
+    pub(super) fn every_ns(&self) -> Option<u64> {
+        self.every_ns
+    }
+
     pub(super) fn ready(&self) {
         tell(&[NotifyState::Ready]);
     }

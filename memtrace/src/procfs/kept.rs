@@ -64,6 +64,11 @@ impl Kept {
         read(self.pid, "cgroup", &mut self.cgroup, |text| Some(text.to_owned()))
     }
 
+    /// It is not asked for again.
+    pub fn let_go_of_stat(&mut self) {
+        self.stat = None;
+    }
+
     /// Its `status` stays that of one process, whoever has the pid later.
     pub fn keeps_status(&self) -> bool {
         self.status.is_some()

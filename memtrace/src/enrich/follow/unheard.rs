@@ -29,6 +29,9 @@ impl Known {
             (None, Ok(status)) => status.is_dead(),
         };
         let stat = stat.and_then(Result::ok);
+        if !wants_stat {
+            self.kept.let_go_of_stat();
+        }
         self.is_proven = !is_gone && self.kept.keeps_status() && (self.is_proven || stat.is_some());
         Presence { is_gone, stat, status: status.ok() }
     }
