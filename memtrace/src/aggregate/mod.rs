@@ -46,6 +46,12 @@ impl AggregateConfig {
     pub fn starting_at(start_ns: u64) -> Self {
         Self { start_ns, max_processes: 4096 }
     }
+
+    /// With room for so many at least.
+    #[must_use]
+    pub fn holding(self, processes: usize) -> Self {
+        Self { max_processes: self.max_processes.max(processes), ..self }
+    }
 }
 
 /// Who a target is. Absent fields of a later registration leave the earlier ones, except `go`: an exec may end it.
@@ -90,6 +96,11 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
+    /// From now on there is room for so many at least.
+    pub fn hold(&mut self, processes: usize) {
+        self.config = self.config.holding(processes);
+    }
+
     /// Empty, with the window beginning at `config.start_ns`.
     pub fn new(config: AggregateConfig) -> Self {
         let mut others = Process::new(0, None);

@@ -118,7 +118,7 @@ pub struct BlackBox {
 
 impl BlackBox {
     pub fn new(config: BlackBoxConfig) -> BlackBox {
-        let aggregator = Aggregator::new(AggregateConfig::starting_at(config.start_ns));
+        let aggregator = Aggregator::new(AggregateConfig::starting_at(config.start_ns).holding(config.max_processes));
         Self {
             ration: Ration::new(config.max_rss_bytes, config.timeline.max_bytes),
             config,

@@ -71,6 +71,7 @@ impl Ration {
 impl BlackBox {
     /// The settings that count at once.
     pub fn settle(&mut self, triggers: Vec<Trigger>, headroom_percent: u64, max_processes: usize, max_rss_bytes: u64) {
+        self.aggregator.hold(max_processes);
         self.config = BlackBoxConfig { triggers, headroom_percent, max_processes, ..self.config };
         self.ration.max_rss_bytes = self.ration.max_rss_bytes.map(|_| max_rss_bytes);
     }

@@ -304,3 +304,18 @@ fn the_present_is_of_those_that_live_and_are_meant() {
     let newest = present.processes[1].point.as_ref();
     assert_eq!(newest.map(|point| (point.t_ns, point.get(Signal::Rss))), Some((2 * S, Some(7))));
 }
+
+#[test]
+fn whoever_has_a_timeline_has_a_ledger_too_however_many_that_are() {
+    let most = |targets: u32, black_box: &BlackBox| {
+        (1..=targets).filter(|target| black_box.aggregator.process(*target).is_some()).count()
+    };
+    assert_eq!(most(5000, &black_box(5000, 1024)), 4096, "what there is room for anyhow");
+    let mut many = black_box(5000, 5000);
+    assert_eq!(most(5000, &many), 5000);
+    many.settle(Vec::new(), 5, 6000, 0);
+    for target in 5001..=6000 {
+        many.register(ProcessInfo { target, pid: 1000 + target, ..ProcessInfo::default() });
+    }
+    assert_eq!(most(6000, &many), 6000, "and when the configuration was read again");
+}
