@@ -120,11 +120,11 @@ impl Dossiers {
         self.listening.iter().for_each(|listening| listening.ready.store(true, Relaxed));
         let listen = self.listening.as_ref().map(|listening| listening.address);
         let saved = self.store.as_ref().map(|store| store.directory().to_string_lossy());
-        // A recording has all of them.
-        let directory = saved.or(self.tap.place().map(Into::into));
+        let (saved, recording) = (saved.as_deref(), self.tap.place());
         match format {
-            Format::Json => json::write_oom_start(out, t_ns, processes, directory.as_deref(), listen)?,
-            Format::Text => write_start(out, style, processes, directory.as_deref(), listen)?,
+            // A recording has all of them.
+            Format::Json => json::write_oom_start(out, t_ns, processes, saved.or(recording), listen)?,
+            Format::Text => write_start(out, style, processes, saved, recording, listen)?,
         }
         out.flush()
     }

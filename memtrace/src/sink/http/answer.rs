@@ -144,7 +144,8 @@ impl Answers {
         drop(present);
         self.read(move |sources| match sources.profile(pid, of) {
             Ok(pprof) => answer(StatusCode::OK, PPROF, pprof),
-            Err(why @ Error::NoTarget(_)) => said(StatusCode::NOT_FOUND, &why.to_string()),
+            // There is none of it, or none that may be read from here.
+            Err(why @ (Error::NoTarget(_) | Error::Host(_))) => said(StatusCode::NOT_FOUND, &why.to_string()),
             Err(why) => said(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string()),
         })
         .await

@@ -50,12 +50,19 @@ pub fn write_start(
     style: Style,
     processes: usize,
     directory: Option<&str>,
+    recording: Option<&str>,
     listen: Option<SocketAddr>,
 ) -> io::Result<()> {
-    let saved = directory.map_or("not saved".to_owned(), |directory| format!("saved in {directory}"));
+    // A recording has the dossiers, too.
+    let saved = match (directory, recording) {
+        (Some(directory), None) => format!("dossiers are saved in {directory}"),
+        (Some(directory), Some(to)) => format!("dossiers are saved in {directory}, all is recorded in {to}"),
+        (None, Some(to)) => format!("all is recorded in {to}"),
+        (None, None) => "dossiers are not saved".to_owned(),
+    };
     let what = if processes == 1 { "process" } else { "processes" };
     let listening = listen.map_or(String::new(), |address| format!("; listening on http://{address}"));
-    writeln!(out, "{}", style.dim(&format!("watching {processes} {what}; dossiers are {saved}{listening}")))
+    writeln!(out, "{}", style.dim(&format!("watching {processes} {what}; {saved}{listening}")))
 }
 
 /// A line of a list of dossiers.
