@@ -1,5 +1,5 @@
 //! `/openapi.json`, from the table of routes.
-use super::route::ROUTES;
+use super::route::{DEATHS, ROUTES};
 use serde_json::{Map, Value, json};
 
 pub(super) fn document() -> Value {
@@ -23,7 +23,8 @@ fn item(path: &str) -> Value {
     let parameters: Vec<Value> = path.split('/').filter_map(parameter).collect();
     let mut responses = json!({"200": {"description": summary, "content": {content_type: {}}}});
     let mut refused = |status: &str, why: &str| responses[status] = json!({"description": why});
-    if !parameters.is_empty() {
+    // Where no dossiers are saved there is no list of them either.
+    if !parameters.is_empty() || path == DEATHS {
         refused("404", "there is none");
     }
     refused("503", "memtrace has no time to answer: try again");

@@ -26,6 +26,8 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 pub(super) const PPROF: &str = "application/octet-stream";
 
+pub(super) const DEATHS: &str = "/api/v1/oom";
+
 const fn row(path: &'static str, summary: &'static str, content_type: &'static str) -> Described {
     Described { path, summary, content_type }
 }
@@ -38,7 +40,7 @@ pub(super) const ROUTES: &[Described] = &[
     row("/api/v1/processes/{pid}", "its page-return ledger, RSS waterfall and timeline: memtrace.process/1", JSON),
     row("/api/v1/processes/{pid}/goroutines", "its goroutines now, read from outside: gzipped pprof", PPROF),
     row("/api/v1/processes/{pid}/heap", "its heap profile now, read from outside: gzipped pprof", PPROF),
-    row("/api/v1/oom", "the newest saved dossiers, newest first: memtrace.oom_list/1", JSON),
+    row(DEATHS, "the newest saved dossiers, newest first: memtrace.oom_list/1", JSON),
     row("/api/v1/oom/{id}", "one dossier: memtrace.oom/1", JSON),
     row("/openapi.json", "this API, as OpenAPI 3.1", JSON),
 ];
