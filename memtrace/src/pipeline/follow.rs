@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::procfs::clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Task events between processing and follower.
@@ -88,14 +88,8 @@ impl Turns {
         loop {
             let now_ns = clock::monotonic_ns();
             let left_ns = self.due_ns.map_or(u64::MAX, |due_ns| due_ns.saturating_sub(now_ns));
-            let next = match left_ns {
-                0 => self.orders.try_recv().map_err(|why| match why {
-                    TryRecvError::Empty => RecvTimeoutError::Timeout,
-                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-                }),
-                _ => self.orders.recv_timeout(Duration::from_nanos(left_ns)),
-            };
-            match next {
+            // With no time left it takes what is there.
+            match self.orders.recv_timeout(Duration::from_nanos(left_ns)) {
                 Ok((asked_ns, order)) if left_ns == 0 && asked_ns >= self.ticked_ns => {
                     self.held = Some((asked_ns, order));
                     return Some(Turn::Tick(self.since_ns));
@@ -162,8 +156,9 @@ impl Told {
 /// The thread, until nobody can ask any more.
 pub(super) fn follow(mut follower: Follower, mut turns: Turns, told: &Told) {
     let mut end_ns = clock::monotonic_ns();
-    let (mut beat_ns, every_ns) =
-        (0, Supervisor::new().every_ns().map_or(BEAT_NS, |every_ns| BEAT_NS.min(every_ns / 2)));
+    let mut beat_ns = 0;
+    // Sooner than it must be.
+    let every_ns = Supervisor::every_ns().map_or(BEAT_NS, |every_ns| BEAT_NS.min(every_ns / 2));
     let mut news = Vec::new();
     while let Some(turn) = turns.next() {
         let mut tell = |one| {
@@ -242,10 +237,6 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn turns(every: Duration) -> (Orders, Turns) {
-        Orders::new(every)
-    }
-
     fn pid(turn: Option<Turn>) -> Option<u32> {
         match turn {
             Some(Turn::Order(Order::Ask(Ask::UsesFree(pid)))) => Some(pid),
@@ -255,7 +246,7 @@ mod tests {
 
     #[test]
     fn orders_come_as_they_were_asked_and_the_end_after_the_last() {
-        let (orders, mut turns) = turns(HOUR);
+        let (orders, mut turns) = Orders::new(HOUR);
         for pid in 1..=3 {
             orders.ask(Ask::UsesFree(pid));
         }
@@ -266,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_tick_tells_what_is_done_and_waits_for_no_more_than_was_asked_before_the_last() {
-        let (orders, mut turns) = turns(Duration::ZERO);
+        let (orders, mut turns) = Orders::new(Duration::ZERO);
         let Some(Turn::Tick(first_ns)) = turns.next() else { panic!("no tick") };
         orders.ask(Ask::UsesFree(1));
         orders.ask(Ask::UsesFree(2));
@@ -285,7 +276,7 @@ mod tests {
 
     #[test]
     fn there_is_no_tick_once_there_are_to_be_none() {
-        let (orders, mut turns) = turns(Duration::ZERO);
+        let (orders, mut turns) = Orders::new(Duration::ZERO);
         turns.stop_ticking();
         orders.ask(Ask::UsesFree(1));
         drop(orders);

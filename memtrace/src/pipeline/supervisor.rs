@@ -6,21 +6,21 @@ const SHARE: u64 = 2;
 
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    /// How often it wants to hear that we are alive; `None`: not at all.
+    /// See [`Supervisor::every_ns`].
     every_ns: Option<u64>,
     told_ns: u64,
 }
 
 impl Supervisor {
     pub(super) fn new() -> Supervisor {
-        let mut limit_us = 0;
-        let is_watched = sd_notify::watchdog_enabled(false, &mut limit_us);
-        Supervisor { every_ns: is_watched.then(|| limit_us.saturating_mul(1000) / SHARE), told_ns: 0 }
+        Supervisor { every_ns: Supervisor::every_ns(), told_ns: 0 }
     }
 
-    /// How often it wants to hear of us.
-    pub(super) fn every_ns(&self) -> Option<u64> {
-        self.every_ns
+    /// How often it wants to hear that we are alive; `None`: not at all.
+    pub(super) fn every_ns() -> Option<u64> {
+        let mut limit_us = 0;
+        let is_watched = sd_notify::watchdog_enabled(false, &mut limit_us);
+        is_watched.then(|| limit_us.saturating_mul(1000) / SHARE)
     }
 
     pub(super) fn ready(&self) {
